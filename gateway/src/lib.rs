@@ -1,0 +1,6 @@
+//! Brizo, a compute-to-data gateway: the service, and the command line of publishers and consumers.
+//!
+//! One request goes `api` -> `identity` -> `keeper` -> `assets` -> [`brizo_backend::Backend`]. `api` knows the others;
+//! none of the others knows `api` or another of them. ARCHITECTURE.md walks through it.
+
+pub mod types;

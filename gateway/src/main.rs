@@ -1,0 +1,2 @@
+//! The `brizo` program.
+fn main() {}
