@@ -5,4 +5,5 @@
 
 pub mod identity;
 pub mod problem;
+pub mod keys;
 pub mod types;
