@@ -51,3 +51,17 @@ need_rust() {
     [ "$(printf '%s\n' "$want" "${have%%-*}" | sort -V | head -n1)" = "$want" ] ||
         die "rustc $have is too old, $want or newer is needed: rustup update stable"
 }
+
+# Sets NODE_MODULES to exactly what the folder's package-lock.json pins; installed once for each content of it.
+need_node_modules() {
+    local folder=$1 place
+    place=$BRIZO_CACHE/npm/$(sha256sum "$folder/package-lock.json" | cut -c1-16)
+    # shellcheck disable=SC2034 # the caller reads it
+    NODE_MODULES=$place/node_modules
+    [ ! -e "$place/complete" ] || return 0
+    say "installing the npm packages of $folder"
+    rm -rf "$place"
+    mkdir -p "$place"
+    cp "$folder"/package.json "$folder"/package-lock.json "$place"
+    npm ci --prefix "$place" --no-fund --no-audit --loglevel=error && touch "$place/complete"
+}
