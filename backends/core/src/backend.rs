@@ -17,6 +17,10 @@ use crate::{
 ///
 /// What every backend promises. Each bullet begins with its name; the conformance suite has a trial of that name.
 ///
+/// Itself
+/// - **capability**: never changes while the backend lives, and holds at least what the backend's type must have.
+/// - **health**: is `Ok` when a job could run now.
+///
 /// Submit
 /// - **submit_is_the_commit**: `submit` returns `Ok` only after the whole specification is durable; from then on any
 ///   gateway over the same backend brings the job to its end, also one that starts later.
@@ -27,8 +31,8 @@ use crate::{
 ///   return the same job, and it runs once.
 /// - **submit_after_delete**: the same id after `delete` is `JobDeleted` while the tombstone stands.
 /// - **submit_checks_before_it_writes**: what this backend can't do (`Unsupported`), may not run (`ImageNotAllowed`),
-///   or has no room for (`QuotaExceeded`, `StorageFull`) is refused before anything is written; so is an invalid
-///   specification. `preflight` gives the same answers, and writes nothing.
+///   or has no room for (`QuotaExceeded`, `StorageFull`) is refused before anything is written; so is what
+///   [`JobSpec::check`] finds wrong. `preflight` gives the same answers, and writes nothing.
 ///
 /// Running
 /// - **runs_at_most_once**: the algorithm of a job is executed at most once, whatever is retried, restarted or raced.
@@ -37,8 +41,11 @@ use crate::{
 ///   byte; the algorithm's environment has `DIDS`, `TRANSFORMATION_DID`, `VOLUME`, `LOGS`, `INPUTS`, `OUTPUTS`.
 /// - **inputs_that_fail**: an input that is missing, too large, or has another checksum is Failed(Inputs); the
 ///   algorithm does not run, and no message holds the input's URL or path.
-/// - **exit_code**: another exit code is Failed(ExitCode) with that code, outputs and log published.
-/// - **signal**: an algorithm that a signal ends is Failed(Signal) with its number.
+/// - **algorithm_that_fails**: an algorithm whose bytes are missing, too large, or have another checksum is
+///   Failed(Algorithm), and does not run.
+/// - **exit_code**: another exit code is Failed(ExitCode) with that code, outputs and log published; also one that looks
+///   like a signal's, such as 137.
+/// - **signal**: an algorithm that a signal ends is Failed(Signal) with its number, whichever signal.
 /// - **wall_time**: one that runs longer than its wall time is ended, with all that it started, and Failed(WallTime);
 ///   what it wrote is published.
 /// - **out_of_memory**: one that takes more memory than its limit is Failed(OutOfMemory).

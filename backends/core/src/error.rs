@@ -36,7 +36,10 @@ pub enum ErrorKind {
 /// The error of a backend: one type, whichever backend it is.
 ///
 /// `Display` is for the client and never prints the source; the source and the context are for the log.
-pub struct Error {
+pub struct Error(Box<Parts>);
+
+/// Apart, so that a `Result` stays small.
+struct Parts {
     kind: ErrorKind,
     operation: &'static str,
     message: String,
@@ -49,7 +52,7 @@ pub struct Error {
 impl Error {
     /// An error of `operation` (the verb's name), with a text that tells the client what was wrong and what would be right.
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Parts {
             kind,
             operation,
             message: message.into(),
@@ -57,81 +60,81 @@ impl Error {
             retry_after: (kind == ErrorKind::Unavailable).then_some(Duration::from_secs(5)),
             context: Vec::new(),
             source: None,
-        }
+        }))
     }
 
     /// With the JSON pointer of the part of the request that was wrong.
     #[must_use]
     pub fn pointer(mut self, pointer: impl Into<String>) -> Self {
-        self.pointer = Some(pointer.into());
+        self.0.pointer = Some(pointer.into());
         self
     }
 
     /// With the time after which another try makes sense.
     #[must_use]
     pub fn retry_after(mut self, after: Duration) -> Self {
-        self.retry_after = Some(after);
+        self.0.retry_after = Some(after);
         self
     }
 
     /// With a pair for the log.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
-        self.context.push((key, value.to_string()));
+        self.0.context.push((key, value.to_string()));
         self
     }
 
     /// With its cause, for the log.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        self.source = Some(source.into());
+        self.0.source = Some(source.into());
         self
     }
 
     /// What the caller should do.
     pub fn kind(&self) -> ErrorKind {
-        self.kind
+        self.0.kind
     }
 
     /// Whether the same call may go through later.
     pub fn is_retryable(&self) -> bool {
-        self.kind == ErrorKind::Unavailable
+        self.0.kind == ErrorKind::Unavailable
     }
 
     /// The verb that failed.
     pub fn operation(&self) -> &'static str {
-        self.operation
+        self.0.operation
     }
 
     /// The text for the client.
     pub fn message(&self) -> &str {
-        &self.message
+        &self.0.message
     }
 
     /// The JSON pointer of what was wrong, if one thing was.
     pub fn at(&self) -> Option<&str> {
-        self.pointer.as_deref()
+        self.0.pointer.as_deref()
     }
 
     /// When to try again.
     pub fn wait(&self) -> Option<Duration> {
-        self.retry_after
+        self.0.retry_after
     }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} in {}: {}", self.kind, self.operation, self.message)?;
-        for (key, value) in &self.context {
+        write!(f, "{:?} in {}: {}", self.0.kind, self.0.operation, self.0.message)?;
+        for (key, value) in &self.0.context {
             write!(f, ", {key}: {value}")?;
         }
-        let mut source = self.source.as_deref().map(|source| source as &dyn std::error::Error);
+        let mut source = self.0.source.as_deref().map(|source| source as &dyn std::error::Error);
         while let Some(cause) = source {
             write!(f, ": {cause}")?;
             source = cause.source();
@@ -142,6 +145,6 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
+        self.0.source.as_deref().map(|source| source as _)
     }
 }
