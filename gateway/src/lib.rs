@@ -3,7 +3,8 @@
 //! One request goes `api` -> `identity` -> `keeper` -> `assets` -> [`brizo_backend::Backend`]. `api` knows the others;
 //! none of the others knows `api` or another of them. ARCHITECTURE.md walks through it.
 
+pub mod cli;
 pub mod identity;
-pub mod problem;
 pub mod keys;
+pub mod problem;
 pub mod types;

@@ -1,2 +1,7 @@
 //! The `brizo` program.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    brizo::cli::main()
+}
