@@ -1,1 +1,3 @@
 //! brizo-runner
+
+pub mod guard;
