@@ -3,8 +3,10 @@
 //! One request goes `api` -> `identity` -> `keeper` -> `assets` -> [`brizo_backend::Backend`]. `api` knows the others;
 //! none of the others knows `api` or another of them. ARCHITECTURE.md walks through it.
 
+pub mod chain;
 pub mod cli;
 pub mod identity;
+pub mod keeper;
 pub mod keys;
 pub mod problem;
 pub mod types;
