@@ -1,0 +1,4 @@
+//! The journal in a local folder and in an object store.
+
+mod common;
+mod life;
