@@ -1,0 +1,117 @@
+//! Starting a sandbox.
+
+use std::fs::{File, read_dir};
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use nix::fcntl::OFlag;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::pipe2;
+
+use crate::cgroup::Cgroup;
+use crate::child::Child;
+use crate::inside::{self, Given, Program};
+use crate::report::{Report, say};
+use crate::sys::{self, Side};
+use crate::{Error, Result, Sandbox, reexec};
+
+/// The descriptors of a sandbox. They are moved into it: the caller's copies are closed.
+#[derive(Debug)]
+pub struct Stdio {
+    /// The algorithm's standard input.
+    pub stdin: OwnedFd,
+    /// Its standard output, such as the writing end of a pipe: that ends when everything in the sandbox has.
+    pub stdout: OwnedFd,
+    /// Its standard error.
+    pub stderr: OwnedFd,
+    /// Descriptors that the sandbox's init holds open, and the algorithm never sees: a lock, which is held then as long
+    /// as anything of the sandbox is.
+    pub held: Vec<OwnedFd>,
+}
+
+impl Stdio {
+    /// All three are `/dev/null`.
+    pub fn null() -> Result<Self> {
+        let open = |write: bool| {
+            let file = File::options().read(!write).write(write).open("/dev/null");
+            file.map(OwnedFd::from).map_err(Error::io("open /dev/null"))
+        };
+        Ok(Self { stdin: open(false)?, stdout: open(true)?, stderr: open(true)?, held: Vec::new() })
+    }
+}
+
+/// Builds the sandbox and executes the program in it; returns once the program is being executed, or with the step that
+/// failed, and then nothing of it is left.
+///
+/// A process of one thread clones itself (about 2 ms). One with more can't: it executes itself first, which needs
+/// [`dispatch`](crate::dispatch) at the top of its `main`. The sandbox dies with the process that called this, and, in a
+/// process of one thread, with nothing else; it does not outlive its [`Child`].
+pub fn spawn(sandbox: &Sandbox, stdio: Stdio) -> Result<Child> {
+    start(sandbox, Program::Execute, stdio)
+}
+
+pub(crate) fn start(sandbox: &Sandbox, program: Program, stdio: Stdio) -> Result<Child> {
+    sandbox.validate()?;
+    let cgroup = Cgroup::make(&sandbox.name, &sandbox.limits, &sandbox.walls);
+    let (status, status_end) = pipe2(OFlag::O_CLOEXEC).map_err(Error::errno("make a pipe"))?;
+    let (control, control_end) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .map_err(Error::errno("make a socket pair"))?;
+    let request = Request { sandbox, program, cgroup: &cgroup, stdio, status: status_end, control: control_end };
+    let (pid, init) = if is_single_threaded().map_err(Error::io("count the own threads"))? {
+        let pid = clone_into(request)?;
+        (pid, Some(pid))
+    } else {
+        (reexec::start(request)?, None)
+    };
+    Child::new(pid, init, status, control, cgroup).standing()
+}
+
+/// What is asked of the other side.
+pub(crate) struct Request<'a> {
+    pub(crate) sandbox: &'a Sandbox,
+    pub(crate) program: Program,
+    pub(crate) cgroup: &'a Cgroup,
+    pub(crate) stdio: Stdio,
+    pub(crate) status: OwnedFd,
+    pub(crate) control: OwnedFd,
+}
+
+fn is_single_threaded() -> io::Result<bool> {
+    Ok(read_dir("/proc/self/task")?.count() == 1)
+}
+
+/// Clones this process, which has one thread, into the sandbox; returns the pid of its init.
+fn clone_into(request: Request<'_>) -> Result<libc::pid_t> {
+    let Request { sandbox, program, cgroup, stdio, status, control } = request;
+    let ids = inside::ids(sandbox.identity);
+    let flags = inside::namespaces(sandbox).bits();
+    let report = status.try_clone().map_err(Error::io("duplicate a descriptor"))?;
+    // SAFETY: the caller has looked that there is one thread. The child goes to `enter`, which never returns.
+    match unsafe { sys::clone_process(flags) } {
+        Ok(Side::Parent(pid)) => {
+            say(&report, &Report::Init(pid));
+            Ok(pid)
+        }
+        Ok(Side::Child) => {
+            let Stdio { stdin, stdout, stderr, held } = stdio;
+            let held: Vec<RawFd> = held.iter().map(AsRawFd::as_raw_fd).collect();
+            let given = Given {
+                sandbox,
+                program,
+                cgroups: &cgroup.entries(),
+                cgroup_walls: &cgroup.walls(),
+                stdio: [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()],
+                status,
+                control,
+                held,
+            };
+            inside::enter(&given, ids)
+        }
+        Err(errno) => Err(Error::Failed(crate::Failure::new(crate::Step::Namespaces, errno, "clone"))),
+    }
+}
+
+/// [`clone_into`] for the process that [`reexec`] executed.
+pub(crate) fn clone_into_here(request: Request<'_>) -> Result<libc::pid_t> {
+    clone_into(request)
+}
