@@ -20,7 +20,7 @@ pub(crate) enum Fact {
     Deleted(Deleted),
 }
 
-/// For each of [`FACTS`](crate::paths::FACTS) its tag and the fact.
+/// What was read of one job: for each of [`FACTS`](crate::paths::FACTS) its tag and the fact.
 pub(crate) type Known = [Option<(String, Fact)>; 5];
 
 /// The facts of the jobs that were read last.

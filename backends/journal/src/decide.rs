@@ -48,7 +48,7 @@ impl Desk {
         id: &JobId,
         name: &'static str,
         fact: &T,
-        read: impl Fn(&[u8]) -> Option<T>,
+        read: fn(&[u8]) -> Option<T>,
     ) -> Result<Decided<T>> {
         let path = self.paths.fact(id, name);
         let mark = record::mark().ok_or_else(|| no_randomness(operation))?;

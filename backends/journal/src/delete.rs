@@ -53,7 +53,7 @@ impl Journal {
     /// Removes all facts of a deleted job but the tombstone, and its entries. Does nothing for a job without a tombstone.
     pub async fn forget(&self, id: &JobId) -> Result<()> {
         let known = self.read(id).await?;
-        let Some(tombstone) = tombstone(known[4].as_ref()) else { return Ok(()) };
+        let Some(tombstone) = tombstone(&known) else { return Ok(()) };
         let paths = &self.desk.paths;
         let mut remove = Vec::new();
         if let Some(facts) = crate::journal::facts(id, &known)? {

@@ -19,6 +19,9 @@ use crate::store::{Folder, Level, Object};
 /// How often a write begins anew when a folder vanishes under it, since a remover saw it empty.
 const ATTEMPTS: usize = 32;
 
+/// Of a thread that only syncs.
+const STACK: usize = 64 << 10;
+
 /// How many folders are remembered as durable.
 const REMEMBERED: usize = 4096;
 
@@ -140,10 +143,20 @@ impl Files {
             let mut folders = unsynced.folders.iter();
             // One of them is this thread's.
             let own = if unsynced.file.is_none() { folders.next() } else { None };
-            let others: Vec<_> = folders.map(|folder| scope.spawn(move || sync_folder(folder))).collect();
+            let others: Vec<_> = folders
+                .map(|folder| {
+                    // Where no thread can be had, one after the other.
+                    let thread = std::thread::Builder::new().stack_size(STACK);
+                    thread.spawn_scoped(scope, move || sync_folder(folder)).map_err(|_| sync_folder(folder))
+                })
+                .collect();
             let own = own.map_or(Ok(()), |folder| sync_folder(folder));
             let file = unsynced.file.map_or(Ok(()), File::sync_all);
-            others.into_iter().map(join).fold(own.and(file), io::Result::and)
+            let others = others.into_iter().map(|other| match other {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread that syncs panicked"))),
+                Err(synced) => synced,
+            });
+            others.fold(own.and(file), io::Result::and)
         })?;
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
         if durable.len() > REMEMBERED {
@@ -231,6 +244,11 @@ impl Files {
         let _ = fs::remove_dir(self.path(folder));
     }
 
+    /// Whether files can be written.
+    pub(crate) fn probe(&self) -> io::Result<()> {
+        Staged::new(&self.staging, b"probe").map(drop)
+    }
+
     /// Removes what crashes have left of writes that began before `before`.
     pub(crate) fn sweep_staging(&self, before: SystemTime) -> io::Result<()> {
         let Some(entries) = found(fs::read_dir(&self.staging))? else { return Ok(()) };
@@ -315,10 +333,6 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 
 fn parent(path: &Path) -> io::Result<&Path> {
     path.parent().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "a path without a folder"))
-}
-
-fn join(thread: std::thread::ScopedJoinHandle<'_, io::Result<()>>) -> io::Result<()> {
-    thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread that syncs panicked")))
 }
 
 /// `None` for what is not there.

@@ -12,12 +12,12 @@ use crate::decide::{Decided, Desk, FACT_BYTES, not_found, unreadable};
 use crate::files::Files;
 use crate::keys::Keys;
 use crate::local;
-use crate::paths::{Entry, FACTS, Index, Paths, SUBMITTED};
+use crate::paths::{ENDED, Entry, FACTS, Index, Paths, STARTED, STOP, SUBMITTED};
 use crate::record;
 use crate::store::Store;
 
 /// So much of a fact is read first; the line of a specification is seldom longer.
-const HEAD: u64 = 64 << 10;
+const HEAD: u64 = 8 << 10;
 
 /// Tells the time; whole milliseconds of it count.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -79,11 +79,9 @@ impl Journal {
         }
     }
 
-    /// Whether the store answers.
+    /// Whether the store answers, and (a local one) takes files.
     pub async fn health(&self) -> Result<()> {
-        let jobs = format!("{}/health", self.desk.paths.provider());
-        self.desk.store.read(&jobs, 1).await.map_err(|error| error.during("health"))?;
-        Ok(())
+        self.desk.store.probe(self.desk.paths.provider()).await.map_err(|error| error.during("health"))
     }
 
     /// The facts of a job; `None` if it was never submitted, or nothing of it but a tombstone is left. While it is being
@@ -115,12 +113,12 @@ impl Journal {
                         let Some(all) = all else { continue };
                         bytes = all;
                     }
-                    let fact = parse(n, &bytes).ok_or_else(|| unreadable("get", id, object.name))?;
+                    let fact = parse(object.name, &bytes).ok_or_else(|| unreadable("get", id, object.name))?;
                     Some((object.tag, fact))
                 }
             };
         }
-        if known[0].is_some() {
+        if submitted(&known).is_some() {
             self.cache.put(*id, known.clone());
         }
         Ok(known)
@@ -188,44 +186,45 @@ impl Journal {
 
 /// The facts that were read, if there is a commit among them.
 pub(crate) fn facts(id: &JobId, known: &Known) -> Result<Option<Facts>> {
-    let [submitted, stop, started, ended, deleted] = known;
-    let submitted = match submitted {
-        Some((_, Fact::Submitted(spec))) if spec.id == *id => JobSpec::clone(spec),
-        Some(_) => return Err(unreadable("get", id, SUBMITTED)),
-        None => return Ok(None),
-    };
-    Ok(Some(Facts {
-        submitted,
-        stop: match stop {
-            Some((_, Fact::Stop(stop))) => Some(*stop),
-            _ => None,
-        },
-        started: match started {
-            Some((_, Fact::Started(started))) => Some(started.clone()),
-            _ => None,
-        },
-        ended: match ended {
-            Some((_, Fact::Ended(ended))) => Some(Ended::clone(ended)),
-            _ => None,
-        },
-        deleted: tombstone(deleted.as_ref()).cloned(),
-    }))
+    let Some(submitted) = submitted(known) else { return Ok(None) };
+    if submitted.id != *id {
+        return Err(unreadable("get", id, SUBMITTED));
+    }
+    let mut facts = Facts { submitted: submitted.clone(), stop: None, started: None, ended: None, deleted: None };
+    for (_, fact) in known.iter().flatten() {
+        match fact {
+            Fact::Submitted(_) => {}
+            Fact::Stop(stop) => facts.stop = Some(*stop),
+            Fact::Started(started) => facts.started = Some(started.clone()),
+            Fact::Ended(ended) => facts.ended = Some(Ended::clone(ended)),
+            Fact::Deleted(deleted) => facts.deleted = Some(deleted.clone()),
+        }
+    }
+    Ok(Some(facts))
+}
+
+/// The commit among what was read.
+pub(crate) fn submitted(known: &Known) -> Option<&JobSpec> {
+    known.iter().flatten().find_map(|(_, fact)| match fact {
+        Fact::Submitted(spec) => Some(&**spec),
+        _ => None,
+    })
 }
 
 /// The tombstone among what was read.
-pub(crate) fn tombstone(deleted: Option<&(String, Fact)>) -> Option<&Deleted> {
-    match deleted {
-        Some((_, Fact::Deleted(deleted))) => Some(deleted),
+pub(crate) fn tombstone(known: &Known) -> Option<&Deleted> {
+    known.iter().flatten().find_map(|(_, fact)| match fact {
+        Fact::Deleted(deleted) => Some(deleted),
         _ => None,
-    }
+    })
 }
 
-fn parse(n: usize, bytes: &[u8]) -> Option<Fact> {
-    Some(match n {
-        0 => Fact::Submitted(Arc::new(record::read_submitted(bytes)?)),
-        1 => Fact::Stop(record::read(bytes)?),
-        2 => Fact::Started(record::read_started(bytes)?),
-        3 => Fact::Ended(Arc::new(record::read_ended(bytes)?)),
+fn parse(name: &str, bytes: &[u8]) -> Option<Fact> {
+    Some(match name {
+        SUBMITTED => Fact::Submitted(Arc::new(record::read_submitted(bytes)?)),
+        STOP => Fact::Stop(record::read(bytes)?),
+        STARTED => Fact::Started(record::read_started(bytes)?),
+        ENDED => Fact::Ended(Arc::new(record::read_ended(bytes)?)),
         _ => Fact::Deleted(record::read(bytes)?),
     })
 }

@@ -2,7 +2,7 @@
 
 use brizo_backend::facts::Facts;
 use brizo_backend::{Job, JobFilter, JobPage, Owner, Page, Result};
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::future::try_join_all;
 
 use crate::cursor;
 use crate::journal::Journal;
@@ -49,15 +49,11 @@ impl Journal {
             entries.truncate(young);
             looked_at += entries.len();
             last = entries.last().cloned().filter(|_| !at_end);
-            let found = stream::iter(entries)
-                .map(|entry| async {
-                    let job = self.listed(&entry, filter, &view).await?;
-                    Ok::<_, brizo_backend::Error>(job.map(|job| (entry, job)))
-                })
-                .buffered(AT_ONCE)
-                .try_collect::<Vec<_>>()
-                .await?;
-            jobs.extend(found.into_iter().flatten());
+            for entries in entries.chunks(AT_ONCE) {
+                let found = try_join_all(entries.iter().map(|entry| self.listed(entry, filter, &view))).await?;
+                let found = entries.iter().zip(found);
+                jobs.extend(found.filter_map(|(entry, job)| Some((entry.clone(), job?))));
+            }
             if at_end {
                 break;
             }
@@ -80,15 +76,9 @@ impl Journal {
         V: Fn(Facts) -> F,
         F: Future<Output = Result<Job>>,
     {
-        let facts = match self.counting(entry).await {
-            Ok(Some(facts)) if facts.deleted.is_none() && passes(&facts, filter) => facts,
-            Ok(_) => return Ok(None),
-            // One job that can't be read must not hide the others.
-            Err(error) if !error.is_retryable() => {
-                tracing::error!(job = %entry.id, ?error, "A job can't be listed.");
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
+        let facts = match self.readable(entry).await? {
+            Some(facts) if facts.deleted.is_none() && passes(&facts, filter) => facts,
+            _ => return Ok(None),
         };
         let job = view(facts).await?;
         Ok((filter.phases.is_empty() || filter.phases.contains(&job.phase)).then_some(job))
@@ -97,6 +87,17 @@ impl Journal {
     /// The facts of an entry's job, if the entry counts: its time is the commit's.
     pub(crate) async fn counting(&self, entry: &Entry) -> Result<Option<Facts>> {
         Ok(self.facts(&entry.id).await?.filter(|facts| facts.submitted.created_at == entry.at))
+    }
+
+    /// As [`Journal::counting`], but nothing for a job that can't be read: it must not hide the others.
+    async fn readable(&self, entry: &Entry) -> Result<Option<Facts>> {
+        match self.counting(entry).await {
+            Err(error) if !error.is_retryable() => {
+                tracing::error!(job = %entry.id, ?error, "What is recorded of a job can't be read.");
+                Ok(None)
+            }
+            facts => facts,
+        }
     }
 
     /// The jobs that have been submitted and neither ended nor deleted, oldest first by (commit time, id).
@@ -110,19 +111,10 @@ impl Journal {
             if entries.is_empty() {
                 break;
             }
-            let found = stream::iter(entries)
-                .map(|entry| async move {
-                    match self.counting(&entry).await {
-                        Err(error) if !error.is_retryable() => {
-                            tracing::error!(job = %entry.id, ?error, "An open job can't be read.");
-                            Ok(None)
-                        }
-                        facts => facts,
-                    }
-                })
-                .buffered(AT_ONCE)
-                .try_collect::<Vec<_>>()
-                .await?;
+            let mut found = Vec::new();
+            for entries in entries.chunks(AT_ONCE) {
+                found.extend(try_join_all(entries.iter().map(|entry| self.readable(entry))).await?);
+            }
             for facts in found.into_iter().flatten().filter(|facts| facts.deleted.is_none()) {
                 if facts.ended.is_some() {
                     self.close(&facts).await?;

@@ -27,8 +27,9 @@ const TIME_MAX: u64 = (1 << 48) - 1;
 /// How many folders lie between an index and its entries.
 pub(crate) const DEPTH: usize = 5;
 
-/// The facts of a job, in the order in which they are read.
-pub(crate) const FACTS: [&str; 5] = [SUBMITTED, STOP, STARTED, ENDED, DELETED];
+/// The facts of a job, in the order in which they are read: what follows from another one before it, so that with a fact
+/// its causes are seen; and the tombstone at last, since the others go after it.
+pub(crate) const FACTS: [&str; 5] = [ENDED, STARTED, STOP, SUBMITTED, DELETED];
 pub(crate) const SUBMITTED: &str = "submitted";
 pub(crate) const STOP: &str = "stop";
 pub(crate) const STARTED: &str = "started";

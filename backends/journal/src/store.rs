@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use brizo_backend::{Error, ErrorKind};
 use bytes::Bytes;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::future::try_join_all;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
@@ -13,6 +13,9 @@ use crate::files::Files;
 
 /// How many requests of one operation are under way at once.
 pub(crate) const AT_ONCE: usize = 16;
+
+/// How often a folder is read anew when objects vanish meanwhile.
+const ATTEMPTS: usize = 8;
 
 /// Where the objects are.
 #[derive(Debug, Clone)]
@@ -105,11 +108,10 @@ impl Store {
                 if let Some(first) = entries.next() {
                     put(objects, &first, Vec::new()).await?;
                 }
-                stream::iter(entries)
-                    .map(|entry| async move { put(objects, &entry, Vec::new()).await })
-                    .buffer_unordered(AT_ONCE)
-                    .try_for_each(|_| async { Ok(()) })
-                    .await?;
+                let entries: Vec<_> = entries.collect();
+                for entries in entries.chunks(AT_ONCE) {
+                    try_join_all(entries.iter().map(|entry| put(objects, entry, Vec::new()))).await?;
+                }
                 put(objects, &path, bytes).await
             }
         }
@@ -152,23 +154,12 @@ impl Store {
                 blocking(move || files.read_folder(&folder, &names, &known, limit)).await
             }
             Self::Objects(objects) => {
-                let listed = objects.list_with_delimiter(Some(&Path::from(folder))).await?.objects;
-                let mut found = Vec::new();
-                for (name, known) in names.into_iter().zip(known) {
-                    if let Some(meta) = listed.iter().find(|meta| meta.location.filename() == Some(name)) {
-                        let tag = meta.e_tag.clone().unwrap_or_else(|| format!("{}-{}", meta.last_modified, meta.size));
-                        let known = known.as_ref() == Some(&tag);
-                        found.push((name, tag, known, meta.location.clone()));
+                for _ in 0..ATTEMPTS {
+                    if let Some(found) = read_objects(objects, folder, &names, &known, limit).await? {
+                        return Ok(found);
                     }
                 }
-                let read = stream::iter(found).map(|(name, tag, known, location)| async move {
-                    if known {
-                        return Ok(Some(Object { name, tag, bytes: None }));
-                    }
-                    let bytes = get(objects, &location, limit).await?;
-                    Ok::<_, StoreError>(bytes.map(|bytes| Object { name, tag, bytes: Some(bytes) }))
-                });
-                Ok(read.buffered(AT_ONCE).try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
+                Err(io::Error::other("objects vanish while they are read").into())
             }
         }
     }
@@ -224,6 +215,17 @@ impl Store {
         blocking(move || files.level(&folder)).await
     }
 
+    /// Whether the store answers, and (a local one) takes files.
+    pub(crate) async fn probe(&self, provider: &str) -> Result<()> {
+        match self {
+            Self::Files(files) => {
+                let files = files.clone();
+                blocking(move || files.probe()).await
+            }
+            Self::Objects(objects) => get(objects, &Path::from(format!("{provider}/health")), 1).await.map(|_| ()),
+        }
+    }
+
     /// Removes what crashes have left of writes that began more than ten minutes ago.
     pub(crate) async fn sweep_staging(&self) -> Result<()> {
         let Self::Files(files) = self else { return Ok(()) };
@@ -234,6 +236,37 @@ impl Store {
         })
         .await
     }
+}
+
+/// As [`Store::read_folder`]; `None` if an object that was listed is gone: then others may be gone as well, and what is
+/// left would tell of a job that never was like this.
+async fn read_objects(
+    objects: &Arc<dyn ObjectStore>,
+    folder: &str,
+    names: &[&'static str],
+    known: &[Option<String>],
+    limit: u64,
+) -> Result<Option<Vec<Object>>> {
+    let listed = objects.list_with_delimiter(Some(&Path::from(folder))).await?.objects;
+    let mut found = Vec::new();
+    for (name, known) in names.iter().zip(known) {
+        if let Some(meta) = listed.iter().find(|meta| meta.location.filename() == Some(name)) {
+            let tag = meta.e_tag.clone().unwrap_or_else(|| format!("{}-{}", meta.last_modified, meta.size));
+            let known = known.as_ref() == Some(&tag);
+            found.push((Object { name, tag, bytes: None }, known, &meta.location));
+        }
+    }
+    let unknown = found.iter().filter(|(_, known, _)| !known);
+    let mut read = try_join_all(unknown.map(|(_, _, location)| get(objects, location, limit))).await?.into_iter();
+    let mut objects = Vec::new();
+    for (mut object, known, _) in found {
+        if !known {
+            let Some(bytes) = read.next().flatten() else { return Ok(None) };
+            object.bytes = Some(bytes);
+        }
+        objects.push(object);
+    }
+    Ok(Some(objects))
 }
 
 async fn put(objects: &Arc<dyn ObjectStore>, path: &str, bytes: Vec<u8>) -> Result<bool> {

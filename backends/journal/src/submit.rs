@@ -6,7 +6,7 @@ use brizo_backend::facts::Facts;
 use brizo_backend::{Error, ErrorKind, JobId, JobSpec, Result, Secrets};
 
 use crate::decide::{deleted, no_randomness, unreadable};
-use crate::journal::{Journal, agreement_labels, facts, open_entry, tombstone};
+use crate::journal::{Journal, agreement_labels, facts, open_entry, submitted, tombstone};
 use crate::paths::{DELETED, Entry, Index, SUBMITTED};
 use crate::record;
 
@@ -84,7 +84,7 @@ impl Journal {
         let id = &spec.id;
         let known = self.read(id).await?;
         // Without a commit, but with a fact: what is left of a job that was deleted.
-        if tombstone(known[4].as_ref()).is_some() || (known[0].is_none() && known.iter().any(Option::is_some)) {
+        if tombstone(&known).is_some() || (submitted(&known).is_none() && known.iter().any(Option::is_some)) {
             return Err(deleted(SUBMIT, id));
         }
         let Some(facts) = facts(id, &known)? else { return Ok(None) };

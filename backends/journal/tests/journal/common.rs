@@ -45,7 +45,7 @@ pub(crate) fn spec(n: u64, owner: &str) -> JobSpec {
         secrets: Secrets {
             inputs: vec![vec![Input { source, sha256: None, max_bytes: None }]],
             algorithm: Some(Input {
-                source: Source::Inline { code: "print(1)\n".repeat(10_000) },
+                source: Source::Inline { code: "print(1)\n".repeat(10) },
                 sha256: None,
                 max_bytes: None,
             }),
@@ -85,9 +85,13 @@ impl Hand {
         self.0.fetch_add(i64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_millisecond(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+
     pub(crate) fn on(&self, journal: Journal) -> Journal {
-        let hand = self.0.clone();
-        journal.with_clock(Arc::new(move || Timestamp::from_millisecond(hand.load(Ordering::SeqCst)).unwrap()))
+        let hand = self.clone();
+        journal.with_clock(Arc::new(move || hand.now()))
     }
 }
 

@@ -177,3 +177,25 @@ async fn pages_are_in_order_and_whole() {
         assert_eq!(bad.kind(), ErrorKind::InvalidCursor);
     }
 }
+
+/// Otherwise no backend could call the journal from its own futures. (Does not compile then.)
+#[test]
+fn all_futures_can_be_sent() {
+    fn sent<T: Send>(_: T) {}
+    fn all(journal: &'static Journal, spec: &'static brizo_backend::JobSpec) {
+        sent(journal.submit(spec));
+        sent(journal.facts(&spec.id));
+        sent(journal.secrets(&spec.id));
+        sent(journal.stop(&spec.id));
+        sent(journal.delete(&spec.id));
+        sent(journal.forget(&spec.id));
+        sent(journal.deleting(1));
+        sent(journal.open_jobs());
+        sent(journal.count_open(&spec.owner));
+        sent(journal.debris(1));
+        sent(journal.sweep());
+        sent(journal.ended_before(spec.created_at, 1));
+        sent(journal.kept());
+    }
+    let _ = all;
+}

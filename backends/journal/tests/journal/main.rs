@@ -1,4 +1,8 @@
 //! The journal in a local folder and in an object store.
 
 mod common;
+mod cost;
+mod faults;
 mod life;
+mod probe;
+mod races;
