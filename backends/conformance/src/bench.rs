@@ -108,6 +108,12 @@ impl Place {
         JobSpec { owner: owner(whose), ..self.spec(steps) }
     }
 
+    /// Waits until so many processes of a tag run.
+    pub(crate) async fn until_running(&self, tag: &str, count: usize) -> Result<(), Failure> {
+        let what = format!("no {count} processes of {tag} run after {:?}", self.patience);
+        crate::gateway::eventually(self.patience, &what, async || Ok(self.site.running(tag) == count)).await
+    }
+
     /// Waits until nothing of a tag runs.
     pub(crate) async fn until_still(&self, tag: &str) -> Result<(), Failure> {
         let what = format!("processes of {tag} still run after {:?}", self.patience);

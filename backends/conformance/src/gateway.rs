@@ -9,7 +9,7 @@ use brizo_backend::{
 use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::Failure;
@@ -241,6 +241,36 @@ where
         tokio::time::sleep(GLANCE).await;
     }
     Ok(())
+}
+
+/// How long this machine kept the suite itself waiting: what is slower than that is the backend's doing.
+pub(crate) struct Stalls {
+    pulse: Interval,
+    longest: Duration,
+}
+
+impl Stalls {
+    /// From now on.
+    pub(crate) fn new() -> Self {
+        Self { pulse: tokio::time::interval(GLANCE), longest: Duration::ZERO }
+    }
+
+    /// Waits for something, and notices meanwhile how late this task gets its turn.
+    pub(crate) async fn beside<T>(&mut self, wait: impl Future<Output = T>) -> T {
+        let mut wait = std::pin::pin!(wait);
+        loop {
+            tokio::select! {
+                biased;
+                due = self.pulse.tick() => self.longest = self.longest.max(due.elapsed()),
+                result = &mut wait => return result,
+            }
+        }
+    }
+
+    /// The longest so far, in milliseconds.
+    pub(crate) fn longest(&self) -> i64 {
+        i64::try_from(self.longest.as_millis()).unwrap_or(i64::MAX)
+    }
 }
 
 /// A job in one line, for texts of failures.

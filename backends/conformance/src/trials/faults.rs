@@ -74,7 +74,7 @@ pub(super) async fn restart_in_order(bench: &Bench) -> Verdict {
     let tag = tag();
     let spec = worker(&place, &tag, 1200);
     gateway.submit(&spec).await?;
-    gateway.until_printed(&spec.id, "token").await?;
+    place.until_running(&tag, 1).await?;
     gateway.close().await?;
     ensure!(place.site.running(&tag) == 1, "the algorithm does not go on after its gateway was shut down");
     let gateway = place.gateway().await?;

@@ -20,11 +20,10 @@ async fn running(gateway: &Gateway, id: &JobId) -> Verdict {
 
 /// The job waits for a slot, and says so.
 async fn waits(gateway: &Gateway, id: &JobId) -> Verdict {
-    let job = gateway.get(id).await?;
+    let slot = |job: &Job| job.waiting.as_ref().is_some_and(|w| w.what == WaitingFor::Slot && !w.message.is_empty());
+    let told = |job: &Job| job.phase > Phase::Queued || slot(job);
+    let job = gateway.until(id, "its word that it waits for other jobs", told).await?;
     ensure!(job.phase == Phase::Queued, "it is not its turn yet: {}", sketch(&job));
-    let slot =
-        job.waiting.as_ref().is_some_and(|waiting| waiting.what == WaitingFor::Slot && !waiting.message.is_empty());
-    ensure!(slot, "it does not say that it waits for other jobs: {}", sketch(&job));
     Ok(())
 }
 
@@ -65,13 +64,13 @@ pub(super) async fn by_commit(bench: &Bench) -> Verdict {
     running(&gateway, &first.id).await?;
     let mut waiting = Vec::new();
     for whose in ["a", "b", "a", "c"] {
-        let spec = place.spec_of(whose, vec![Step::Token]);
+        let spec = place.spec_of(whose, vec![Step::Sleep(tag(), 60)]);
         gateway.submit(&spec).await?;
         tick().await;
         waiting.push(spec.id);
     }
     gateway.stop(&first.id).await?;
-    let mut jobs: Vec<Job> = Vec::new();
+    let mut jobs = vec![gateway.end(&first.id, Phase::Stopped).await?];
     for id in &waiting {
         jobs.push(gateway.end(id, Phase::Succeeded).await?);
     }

@@ -87,6 +87,12 @@ pub(super) async fn late_end(bench: &Bench) -> Verdict {
         gateway.submit(&spec).await?;
         specs.push((spec, millis));
     }
+    // One ends only because it is deleted.
+    let result = Step::Write("result".to_owned(), b"42".to_vec());
+    let held = place.spec(vec![Step::Token, result, Step::Hold(tag())]);
+    gateway.submit(&held).await?;
+    gateway.until_printed(&held.id, "token").await?;
+    specs.push((held, 0));
     for (spec, millis) in &specs {
         gateway.until(&spec.id, "its start", |job| job.phase >= Phase::Running).await?;
         tokio::time::sleep(Duration::from_millis(u64::from(*millis) / 2)).await;

@@ -12,6 +12,7 @@ pub(super) async fn at_most_once(bench: &Bench) -> Verdict {
     let mut gateways = vec![place.gateway().await?, place.gateway().await?];
     gateways[0].submit(&spec).await?;
     gateways[1].until_printed(&spec.id, "token").await?;
+    place.until_running(&tag, 1).await?;
     let token = gateways[0].stdout(&spec.id).await?;
     for round in 0..4 {
         gateways.remove(round % 2).kill().await;
