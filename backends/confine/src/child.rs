@@ -147,6 +147,12 @@ impl Child {
         }
     }
 
+    /// The processes of the sandbox but its init, as this process sees them: to be looked at in `/proc`. Any of them may
+    /// be gone, and its number another's, by the time it is looked at.
+    pub fn pids(&self) -> Vec<i32> {
+        self.init.filter(|_| self.end.is_none()).map_or_else(Vec::new, usage::pids)
+    }
+
     /// What it uses now, and used at most as far as it was looked at. Cheap enough for several times a second.
     pub fn usage(&mut self) -> Usage {
         let mut now = usage::measure(&self.cgroup, self.init.filter(|_| self.end.is_none()), &self.memory_folders);

@@ -73,10 +73,7 @@ struct Seen {
 impl Seen {
     /// Orphans of a pid namespace become children of its init, so all of it descends from it.
     fn of(init: i32) -> Self {
-        let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        let all: Vec<Stat> =
-            pids.filter_map(|pid| Stat::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)).collect();
+        let all = all_processes();
         let mut seen = Self::default();
         let mut ticks = 0;
         for stat in descendants(init, &all) {
@@ -113,6 +110,17 @@ impl Stat {
         let ticks = number(11)? + number(12)? + number(13)? + number(14)?;
         Some(Self { pid, parent: fields.get(1)?.parse().ok()?, ticks, threads: number(17)? })
     }
+}
+
+fn all_processes() -> Vec<Stat> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| Stat::parse(pid, &fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)).collect()
+}
+
+/// All processes of a sandbox but its init.
+pub(crate) fn pids(init: i32) -> Vec<i32> {
+    descendants(init, &all_processes()).iter().map(|stat| stat.pid).filter(|pid| *pid != init).collect()
 }
 
 fn descendants(init: i32, all: &[Stat]) -> Vec<Stat> {

@@ -103,3 +103,23 @@ pub(crate) fn start(sandbox: &Sandbox) -> Running {
 pub(crate) fn run(sandbox: &Sandbox) -> Outcome {
     start(sandbox).finish()
 }
+
+/// A folder of the host that everybody can look into.
+pub(crate) fn folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// Whether it becomes true within the limit.
+pub(crate) fn until(mut condition: impl FnMut() -> bool) -> bool {
+    let end = std::time::Instant::now() + LIMIT;
+    while !condition() {
+        if std::time::Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
