@@ -5,8 +5,10 @@
 
 pub mod chain;
 pub mod cli;
+pub mod grants;
 pub mod identity;
 pub mod keeper;
 pub mod keys;
+pub mod order;
 pub mod problem;
 pub mod types;

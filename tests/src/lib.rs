@@ -1,1 +1,5 @@
-//! brizo-tests
+//! What the whole-system tests, the benchmark and the quickstart are made of: real parts, and how each one starts.
+
+pub mod chain;
+pub mod deploy;
+pub mod proxy;

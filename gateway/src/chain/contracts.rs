@@ -10,6 +10,8 @@ pub const ACCESS_TEMPLATE: B256 = b256!("ff52b4c00ceacf1cfd7296af9569da77db4e9ae
 
 sol! {
     interface DIDRegistry {
+        event DIDOwnershipTransferred(bytes32 did, address previousOwner, address newOwner);
+
         function initialize(address owner) external;
         function registerAttribute(bytes32 did, bytes32 checksum, address[] providers, string value) external returns (uint256 size);
         function addDIDProvider(bytes32 did, address provider) external;

@@ -93,7 +93,8 @@ impl ChainError {
         const LATER: [&str; 6] =
             ["rate limit", "too many requests", "request limit", "rate exceeded", "try again", "timeout"];
         let lower = message.to_lowercase();
-        if NO_BLOCK.iter().any(|words| lower.contains(words)) {
+        // EIP-1474's "Resource not found", with or without a word about what.
+        if code == -32001 || NO_BLOCK.iter().any(|words| lower.contains(words)) {
             return Self::UnknownBlock;
         }
         if matches!(code, 429 | -32005 | -32016) || LATER.iter().any(|words| lower.contains(words)) {

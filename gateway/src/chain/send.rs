@@ -147,14 +147,19 @@ impl Chain {
         Ok((answers.take(mined)?.to(), answers.take(pending)?.to()))
     }
 
+    /// What became of a transaction; `None` while it is not mined.
+    pub async fn receipt(&self, hash: B256) -> Result<Option<Receipt>, ChainError> {
+        let mut batch = Batch::new();
+        let slot = batch.add("eth_getTransactionReceipt", &[hash]);
+        self.rpc().send(batch).await?.take(slot)
+    }
+
     /// Waits until a transaction is mined. A reverted one is an error.
     pub async fn mined(&self, hash: B256, limit: Duration) -> Result<Receipt, ChainError> {
         let end = Instant::now() + limit;
-        let mut pause = Duration::from_millis(50);
+        let mut pause = Duration::from_millis(20);
         loop {
-            let mut batch = Batch::new();
-            let slot = batch.add::<Option<Receipt>>("eth_getTransactionReceipt", &[hash]);
-            if let Some(receipt) = self.rpc().send(batch).await?.take(slot)? {
+            if let Some(receipt) = self.receipt(hash).await? {
                 if receipt.status.is_some_and(|status| status.is_zero()) {
                     return Err(ChainError::Transaction { hash, what: "was mined and reverted".into() });
                 }

@@ -1,6 +1,6 @@
 //! The decision: one pure function that authorization and grants both call. It reads no clock, no chain, no store.
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use jiff::Timestamp;
 
 use super::facts::{Condition, ConditionState, Facts, Grant};
@@ -114,26 +114,25 @@ fn check(facts: &Facts<'_>, purpose: Purpose) -> Result<Grant, No> {
         return Err(Denied::OtherGrantee.into());
     }
     let offer = offer_paid(facts, kind, &lock_id, &lock)?;
-    let ids = ids::condition_ids(
-        facts.contracts,
-        kind,
-        &agreement.id,
-        &agreement.did,
-        offer.price,
-        &agreement.did_owner,
-        &facts.consumer,
-    );
-    if ids != (ConditionIds { lock: lock_id, service: service_id, escrow: escrow_id }) {
-        return Err(Denied::WrongReceiver { owner: agreement.did_owner }.into());
-    }
+    let stored = ConditionIds { lock: lock_id, service: service_id, escrow: escrow_id };
+    let pays = |owner: &Address| {
+        let (price, consumer) = (offer.price, &facts.consumer);
+        ids::escrow_id(facts.contracts, &agreement.id, price, owner, consumer, &lock_id, &service_id) == escrow_id
+    };
+    let receiver = [Some(agreement.did_owner), facts.former_owner]
+        .into_iter()
+        .flatten()
+        .find(pays)
+        .ok_or(Denied::WrongReceiver { owner: agreement.did_owner })?;
     let expires = (offer.timeout_s != 0).then(|| agreement.time.saturating_add(offer.timeout_s));
     let grant = Grant {
         kind,
         version: offer.version,
         price: offer.price,
+        receiver,
         timeout_s: offer.timeout_s,
         expires,
-        ids,
+        ids: stored,
         service_pending: !service.is_fulfilled(),
         escrow_pending: !escrow.is_fulfilled(),
     };

@@ -40,7 +40,7 @@ pub struct Condition {
     pub state: ConditionState,
     /// Blocks after its creation before which it can't be fulfilled.
     pub time_lock: u64,
-    /// Blocks after its creation from which on it can only be aborted; 0: never.
+    /// Blocks after its creation after which it can only be aborted; 0: never.
     pub time_out: u64,
     /// The block of its creation.
     pub created: u64,
@@ -60,7 +60,7 @@ impl Condition {
         (self.time_lock != 0 && block < until).then_some(until)
     }
 
-    /// From which block on it can only be aborted.
+    /// The last block in which it can be fulfilled.
     pub(super) fn ends(&self) -> Option<u64> {
         (self.time_out != 0).then(|| self.created.saturating_add(self.time_out))
     }
@@ -68,7 +68,7 @@ impl Condition {
     /// Aborted, or bound to be: a transaction of `block` or later would not fulfil it any more.
     pub(super) fn is_lost(&self, block: u64) -> bool {
         self.state == ConditionState::Aborted
-            || (self.state != ConditionState::Fulfilled && self.ends().is_some_and(|end| block >= end))
+            || (self.state != ConditionState::Fulfilled && self.ends().is_some_and(|end| block > end))
     }
 }
 
@@ -79,7 +79,7 @@ pub struct Agreement {
     pub id: AgreementId,
     /// What was bought.
     pub did: Did,
-    /// Who owned that when it was bought: the one who is to be paid.
+    /// Who owns that now: the contract looks it up, it does not keep it.
     pub did_owner: Address,
     /// Its template.
     pub template: B256,
@@ -123,6 +123,9 @@ pub struct Facts<'a> {
     pub offers: &'a [Offer],
     /// The time of the block in which the lock was fulfilled, where it was asked for (see `needs_lock_time`).
     pub lock_time: Option<u64>,
+    /// Who owned the asset when the agreement was made, where that was looked up: only if the owner of now is not the one
+    /// whom the agreement pays.
+    pub former_owner: Option<Address>,
     /// What `EscrowReward` holds of the token, where it was read.
     pub escrow_holds: Option<U256>,
     /// Whether this gateway's provider may fulfil the service condition.
@@ -148,6 +151,8 @@ pub struct Grant {
     pub version: u64,
     /// What was paid.
     pub price: U256,
+    /// To whom: the asset's owner when it was bought.
+    pub receiver: Address,
     /// Seconds from the agreement's time until it expires; 0: never.
     pub timeout_s: u64,
     /// When it expires, in seconds since 1970.

@@ -26,6 +26,7 @@ pub use config::{KeeperConfig, OpenError, RpcUrl, RpcUrlError};
 pub use decide::{Decision, Purpose, decide, needs_lock_time};
 pub use facts::{Agreement, Condition, ConditionState, Facts, Grant};
 pub use offers::{Offer, Offers, OffersError, ServiceKind};
+pub(crate) use reader::conditions;
 pub use reason::{Denied, NotYet, Refusal, Trouble, Why};
 
 use crate::chain::contracts::DIDRegistry::getDIDOwnerCall;
@@ -39,6 +40,8 @@ use reader::Snapshot;
 
 /// How long a start waits for an escrow that is about to be released.
 const ESCROW_WAIT: Duration = Duration::from_secs(10);
+/// For how long a scan for an asset's former owner is not repeated.
+const FORMER_OWNER: Duration = Duration::from_mins(5);
 /// How many settled agreements are remembered.
 const REMEMBERED: u64 = 100_000;
 
@@ -59,6 +62,8 @@ pub struct Keeper {
     config: KeeperConfig,
     pulse: Pulse,
     settled: Cache<AgreementId, Arc<Settled>>,
+    /// Who owned the asset when the agreement was made, for a while: looking it up may take a long scan.
+    former_owners: Cache<AgreementId, Option<Address>>,
     escrow_wait: Duration,
 }
 
@@ -71,7 +76,7 @@ pub struct Authorized {
     pub consumer: Address,
     /// What.
     pub did: Did,
-    /// Who owned it when it was bought, and was paid: its publisher.
+    /// Who owned it when it was bought, and was paid: its publisher. It may have changed hands since.
     pub did_owner: Address,
     /// The version of the document whose price was paid.
     pub version: u64,
@@ -117,6 +122,7 @@ impl Keeper {
             provider,
             config,
             settled: Cache::new(REMEMBERED),
+            former_owners: Cache::builder().max_capacity(REMEMBERED).time_to_live(FORMER_OWNER).build(),
             escrow_wait: ESCROW_WAIT,
         }
     }
@@ -149,18 +155,15 @@ impl Keeper {
             let (known, decision) = self.ask(agreement, Some(consumer), purpose).await.map_err(refused)?;
             match decision {
                 Decision::Allowed(grant) => {
-                    let (did, did_owner, agreement_time) = match &known {
-                        Known::Settled(settled) => parts(&settled.agreement),
-                        Known::Fresh(snapshot) => parts(&snapshot.agreement),
-                    };
+                    let known = known.agreement();
                     return Ok(Authorized {
                         agreement,
                         consumer,
-                        did,
-                        did_owner,
+                        did: known.did,
+                        did_owner: grant.receiver,
                         version: grant.version,
                         price: grant.price,
-                        agreement_time,
+                        agreement_time: known.time,
                         timeout_s: grant.timeout_s,
                         expires: grant.expires,
                     });
@@ -181,10 +184,7 @@ impl Keeper {
         let (known, decision) = self.ask(agreement, None, Purpose::Grant).await.map_err(refused)?;
         match decision {
             Decision::Allowed(grant) => {
-                let agreement = match known {
-                    Known::Settled(settled) => settled.agreement.clone(),
-                    Known::Fresh(snapshot) => snapshot.agreement,
-                };
+                let agreement = known.agreement().clone();
                 let consumer = agreement.grantee(self.chain.contracts(), &self.provider).unwrap_or(Address::ZERO);
                 Ok(Grantable { agreement, consumer, grant })
             }
@@ -268,6 +268,7 @@ impl Keeper {
             template_approved: beat.approves(ServiceKind::of_template(&agreement.template)),
             offers: &offers,
             lock_time: settled.lock_time.get().copied(),
+            former_owner: None,
             escrow_holds: None,
             may_grant: true,
             consumer: consumer.or_else(|| agreement.grantee(contracts, &self.provider)).unwrap_or_default(),
@@ -308,6 +309,7 @@ impl Keeper {
             template_approved: snapshot.template_approved,
             offers: &offers,
             lock_time: None,
+            former_owner: None,
             escrow_holds: Some(snapshot.escrow_holds),
             may_grant: snapshot.may_grant,
             consumer: consumer.or_else(|| snapshot.agreement.grantee(contracts, &self.provider)).unwrap_or_default(),
@@ -320,20 +322,36 @@ impl Keeper {
             let block = snapshot.conditions.first().map_or(0, |lock| lock.updated);
             facts.lock_time = Some(reader::time_of(&self.chain, block).await?);
         }
-        let decision = decide(&facts, purpose);
-        self.remember(&snapshot, facts.lock_time, confirmations).await;
+        let mut decision = decide(&facts, purpose);
+        if matches!(decision, Decision::Denied(Denied::WrongReceiver { .. })) {
+            facts.former_owner = self.former_owner(&snapshot).await?;
+            decision = decide(&facts, purpose);
+        }
+        if let Decision::Allowed(grant) = &decision {
+            self.remember(&snapshot, grant, facts.lock_time, confirmations).await;
+        }
         Ok((Known::Fresh(Box::new(snapshot)), decision))
     }
 
-    /// Keeps an agreement that nothing can change any more: all Fulfilled, and too deep to be replaced.
-    async fn remember(&self, snapshot: &Snapshot, lock_time: Option<u64>, confirmations: u64) {
+    async fn former_owner(&self, snapshot: &Snapshot) -> Result<Option<Address>, ChainError> {
+        let agreement = &snapshot.agreement;
+        if let Some(owner) = self.former_owners.get(&agreement.id).await {
+            return Ok(owner);
+        }
+        let owner = reader::former_owner(&self.chain, &agreement.did, agreement.block, snapshot.head.number).await?;
+        self.former_owners.insert(agreement.id, owner).await;
+        Ok(owner)
+    }
+
+    /// Keeps an agreement that nothing can change any more: all Fulfilled, and too deep to be replaced. Whom it paid is kept
+    /// as its owner, since the asset may change hands.
+    async fn remember(&self, snapshot: &Snapshot, grant: &Grant, lock_time: Option<u64>, confirmations: u64) {
         let deep = |block: u64| block.saturating_add(confirmations) <= snapshot.head.number;
-        let settled = snapshot.conditions.len() == 3
-            && snapshot.conditions.iter().all(|condition| condition.is_fulfilled() && deep(condition.updated))
+        let settled = snapshot.conditions.iter().all(|condition| condition.is_fulfilled() && deep(condition.updated))
             && deep(snapshot.agreement.block);
         if settled {
             let settled = Settled {
-                agreement: snapshot.agreement.clone(),
+                agreement: Agreement { did_owner: grant.receiver, ..snapshot.agreement.clone() },
                 conditions: snapshot.conditions.clone(),
                 lock_time: lock_time.map_or_else(OnceLock::new, OnceLock::from),
             };
@@ -347,6 +365,15 @@ enum Known {
     Fresh(Box<Snapshot>),
 }
 
+impl Known {
+    fn agreement(&self) -> &Agreement {
+        match self {
+            Self::Settled(settled) => &settled.agreement,
+            Self::Fresh(snapshot) => &snapshot.agreement,
+        }
+    }
+}
+
 enum Asked {
     Chain(ChainError),
     Why(Why),
@@ -356,10 +383,6 @@ impl From<ChainError> for Asked {
     fn from(error: ChainError) -> Self {
         Self::Chain(error)
     }
-}
-
-fn parts(agreement: &Agreement) -> (Did, Address, u64) {
-    (agreement.did, agreement.did_owner, agreement.time)
 }
 
 /// The clock, in seconds since 1970.

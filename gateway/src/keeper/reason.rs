@@ -54,7 +54,7 @@ pub enum Denied {
         /// The block.
         until: u64,
     },
-    /// The escrow must be released before that block, too near for a grant to be safe.
+    /// A condition must be fulfilled by that block, too near for a grant to be safe.
     EscrowEndsSoon {
         /// The block.
         at: u64,
@@ -315,7 +315,7 @@ impl Denied {
                 )
             }
             Self::EscrowEndsSoon { at } => {
-                write!(f, "A condition of agreement {id} times out at block {at}, too soon to grant it safely.")
+                write!(f, "A condition of agreement {id} times out at block {at}, too soon for a grant to be safe.")
             }
             Self::EscrowShort { holds, price } => write!(
                 f,

@@ -1,0 +1,21 @@
+//! The whole system on real parts, in one binary: `cargo test -p brizo-tests --test system [FILTER]`.
+//!
+//! Each module gives its trials; to add one is a `mod` line and a line in `all`. All run on one tokio runtime.
+
+mod grants;
+mod keeper;
+mod support;
+mod world;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn all() -> Vec<Trial> {
+    [keeper::trials(), grants::trials()].into_iter().flatten().collect()
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    libtest_mimic::run(&arguments, all()).exit_code()
+}
