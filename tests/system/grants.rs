@@ -7,8 +7,10 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, U256};
 use brizo::chain::contracts::DIDRegistry;
 use brizo::grants::{Event, Granter};
-use brizo::keeper::{Denied, NotYet, ServiceKind, Why};
-use brizo::order::{self, OrderError, Progress, RegisterError, Terms, register_did, wait_granted};
+use brizo::keeper::{ConditionState, Denied, NotYet, ServiceKind, Why};
+use brizo::order::{
+    OrderError, Progress, RegisterError, Standing, Terms, new_agreement_id, place, register_did, standing, wait_granted,
+};
 use brizo_tests::chain::fresh;
 use brizo_tests::deploy::Result;
 use brizo_tests::proxy::{Proxy, Tamper};
@@ -149,7 +151,13 @@ impl Watching {
 }
 
 fn terms(world: &World) -> Terms {
-    Terms { did: world.did, kind: ServiceKind::Compute, price: U256::from(PRICE), provider: world.provider.address() }
+    Terms {
+        agreement: new_agreement_id().expect("random bytes"),
+        did: world.did,
+        kind: ServiceKind::Compute,
+        price: U256::from(PRICE),
+        provider: world.provider.address(),
+    }
 }
 
 /// What `brizo order` does, against what `brizo grant --watch` does.
@@ -159,22 +167,31 @@ async fn order_and_watch() -> Result<()> {
     let mut steps = Vec::new();
     let chain = world.chain.chain();
     let mut progress = |step| steps.push(step);
-    let (agreement, ids) = order::buy(chain, &world.consumer, &terms(&world), &mut progress).await?;
-    wait_granted(chain, agreement, ids, Duration::from_secs(30), &mut progress).await?;
-    order::pay(chain, &world.consumer, agreement, ids, U256::from(PRICE), &mut progress).await?;
+    let terms = terms(&world);
+    let agreement = terms.agreement;
+    assert_eq!(standing(chain, agreement).await?, None);
+    place(chain, &world.consumer, &terms, &mut progress).await?;
+    wait_granted(chain, agreement, Duration::from_secs(30), &mut progress).await?;
+    // Broken off and started again: nothing is bought twice.
+    place(chain, &world.consumer, &terms, &mut progress).await?;
     assert!(matches!(
         steps.as_slice(),
         [
-            Progress::Agreeing(_),
+            Progress::Agreeing,
             Progress::Agreed,
             Progress::Paying(_),
             Progress::Paying(_),
             Progress::Paid,
             Progress::Granted,
             Progress::Released,
+            Progress::Agreed,
             Progress::Paid
         ]
     ));
+    assert_eq!(tokens_of(&world, world.publisher.address()).await?, U256::from(PRICE));
+    let done = ConditionState::Fulfilled;
+    let expected = Standing { did: world.did, lock: done, service: done, escrow: done };
+    assert_eq!(standing(chain, agreement).await?, Some(expected));
     world.keeper.authorize(agreement, world.consumer.address()).await?;
     // Both transactions are seen done in the next round.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -321,16 +338,19 @@ async fn orders_that_cannot_be_made() -> Result<()> {
     let chain = world.chain.chain();
     let quiet = &mut |_| ();
     let poor = world.chain.account().await?;
-    match order::buy(chain, &poor, &terms(&world), quiet).await {
+    match place(chain, &poor, &terms(&world), quiet).await {
         Err(OrderError::Balance { has, needs, .. }) => assert_eq!((has, needs), (U256::ZERO, U256::from(PRICE))),
         other => panic!("{other:?}"),
     }
     let unknown = Terms { did: brizo::types::Did(fresh()), ..terms(&world) };
-    assert!(matches!(order::buy(chain, &world.consumer, &unknown, quiet).await, Err(OrderError::NotRegistered(_))));
-    let own = order::buy(chain, &world.provider, &terms(&world), quiet).await;
+    assert!(matches!(place(chain, &world.consumer, &unknown, quiet).await, Err(OrderError::NotRegistered(_))));
+    let own = place(chain, &world.provider, &terms(&world), quiet).await;
     assert!(matches!(own, Err(OrderError::OwnProvider(_))), "{own:?}");
-    let (agreement, ids) = order::buy(chain, &world.consumer, &terms(&world), quiet).await?;
-    match wait_granted(chain, agreement, ids, Duration::from_millis(100), quiet).await {
+    let terms = terms(&world);
+    place(chain, &world.consumer, &terms, quiet).await?;
+    let dearer = Terms { price: U256::from(11), ..terms };
+    assert!(matches!(place(chain, &world.consumer, &dearer, quiet).await, Err(OrderError::OtherTerms(_))));
+    match wait_granted(chain, terms.agreement, Duration::from_millis(100), quiet).await {
         Err(OrderError::NotYet { paid_only: true, .. }) => Ok(()),
         other => panic!("nobody grants, and yet {other:?}"),
     }

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, U256};
 use alloy_signer_local::PrivateKeySigner;
 
 use super::MINED;
-use crate::chain::contracts::AgreementStoreManager::createAgreementCall;
+use crate::chain::contracts::AgreementStoreManager::{createAgreementCall, getAgreementCall};
 use crate::chain::contracts::DIDRegistry::getDIDOwnerCall;
 use crate::chain::contracts::LockRewardCondition::fulfillCall;
 use crate::chain::contracts::OceanToken::{allowanceCall, approveCall, balanceOfCall};
@@ -22,6 +22,8 @@ const APPROVE_GAS: Gas = Gas::Fixed(120_000);
 /// What is bought, of whom, for how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
+    /// Under which id: a fresh one of [`new_agreement_id`], or that of an order that was broken off.
+    pub agreement: AgreementId,
     /// The asset.
     pub did: Did,
     /// Its service.
@@ -32,11 +34,11 @@ pub struct Terms {
     pub provider: Address,
 }
 
-/// How far a purchase is. Worth showing at once: the id, before anything is paid under it.
+/// How far a purchase is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// The terms are in order; the agreement is about to be made under this id.
-    Agreeing(AgreementId),
+    /// The terms are in order; the agreement is about to be made.
+    Agreeing,
     /// The agreement is on chain.
     Agreed,
     /// The price is being locked, by this transaction.
@@ -76,6 +78,12 @@ pub enum OrderError {
     /// One who is buyer and provider at once.
     #[error("{0} is the gateway's own provider: agreements need two parties, so use another key")]
     OwnProvider(String),
+    /// There is an agreement of that id already, and it is about something else.
+    #[error("agreement {0} exists already, with another asset, price, owner or consumer: make a new one")]
+    OtherTerms(AgreementId),
+    /// There is no agreement of that id.
+    #[error("there is no agreement {0} on this chain")]
+    NoAgreement(AgreementId),
     /// The lock condition was given up.
     #[error("the lock condition of agreement {0} is aborted: make a new agreement")]
     Aborted(AgreementId),
@@ -92,13 +100,22 @@ pub enum OrderError {
     Lost(AgreementId),
 }
 
-/// Makes an agreement on `terms` under a fresh random id and pays it. No time locks, no time-outs, as the old clients do.
-pub async fn buy(
+/// A fresh random id. Worth showing before anything is sent under it.
+pub fn new_agreement_id() -> Result<AgreementId, OrderError> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| ChainError::Misread { method: "getrandom", cause: error.to_string() })?;
+    Ok(AgreementId(B256::from(bytes)))
+}
+
+/// Makes an agreement on `terms` and pays it, with no time locks and no time-outs, as the old clients do. One that was
+/// broken off is gone on with: what is on chain already is not done again.
+pub async fn place(
     chain: &Chain,
     signer: &PrivateKeySigner,
     terms: &Terms,
     progress: &mut (dyn FnMut(Progress) + Send),
-) -> Result<(AgreementId, ConditionIds), OrderError> {
+) -> Result<(), OrderError> {
     let contracts = chain.contracts();
     let consumer = signer.address();
     if consumer == terms.provider {
@@ -108,6 +125,7 @@ pub async fn buy(
     let mut batch = Batch::new();
     let owner = batch.call(contracts.did_registry, &getDIDOwnerCall { did: terms.did.0 }, At::Latest);
     let approved = batch.call(contracts.template_store, &isTemplateIdApprovedCall { id: template }, At::Latest);
+    let there = batch.call(contracts.agreement_store, &getAgreementCall { id: terms.agreement.0 }, At::Latest);
     let mut answers = chain.rpc().send(batch).await?;
     let receiver = answers.call(owner)?;
     if receiver.is_zero() {
@@ -116,36 +134,38 @@ pub async fn buy(
     if !answers.call(approved)? {
         return Err(OrderError::TemplateNotApproved);
     }
-    check_balance(chain, consumer, terms.price).await?;
-
-    let agreement = random_id()?;
-    let ids = ids::condition_ids(contracts, terms.kind, &agreement, &terms.did, terms.price, &receiver, &consumer);
-    progress(Progress::Agreeing(agreement));
-    let create = createAgreementCall {
-        id: agreement.0,
-        did: terms.did.0,
-        templateId: template,
-        conditionIds: ids.to_array().to_vec(),
-        timeLocks: vec![U256::ZERO; 3],
-        timeOuts: vec![U256::ZERO; 3],
-        actors: vec![consumer, terms.provider],
-    };
-    let sent = chain.transact(signer, &[Outgoing::call(contracts.agreement_store, &create, Gas::Estimated)]).await?;
-    for transaction in sent {
-        chain.mined(transaction.hash, MINED).await?;
+    let there = answers.call(there)?;
+    let ids =
+        ids::condition_ids(contracts, terms.kind, &terms.agreement, &terms.did, terms.price, &receiver, &consumer);
+    if there.did.is_zero() {
+        // Before anything is sent: an agreement that can't be paid is of no use.
+        check_balance(chain, consumer, terms.price).await?;
+        progress(Progress::Agreeing);
+        let create = createAgreementCall {
+            id: terms.agreement.0,
+            did: terms.did.0,
+            templateId: template,
+            conditionIds: ids.to_array().to_vec(),
+            timeLocks: vec![U256::ZERO; 3],
+            timeOuts: vec![U256::ZERO; 3],
+            actors: vec![consumer, terms.provider],
+        };
+        let row = [Outgoing::call(contracts.agreement_store, &create, Gas::Estimated)];
+        for transaction in chain.transact(signer, &row).await? {
+            chain.mined(transaction.hash, MINED).await?;
+        }
+    } else if there.did != terms.did.0 || there.conditionIds != ids.to_array() {
+        return Err(OrderError::OtherTerms(terms.agreement));
     }
     progress(Progress::Agreed);
-    pay(chain, signer, agreement, ids, terms.price, progress).await?;
-    Ok((agreement, ids))
+    pay(chain, signer, terms, ids, progress).await
 }
 
-/// Pays an agreement that is on chain; one that is paid already is left as it is.
-pub async fn pay(
+async fn pay(
     chain: &Chain,
     signer: &PrivateKeySigner,
-    agreement: AgreementId,
+    terms: &Terms,
     ids: ConditionIds,
-    price: U256,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<(), OrderError> {
     use crate::keeper::ConditionState::{Aborted, Fulfilled};
@@ -156,16 +176,17 @@ pub async fn pay(
             progress(Progress::Paid);
             return Ok(());
         }
-        Aborted => return Err(OrderError::Aborted(agreement)),
+        Aborted => return Err(OrderError::Aborted(terms.agreement)),
         _ => {}
     }
-    let allowed = check_balance(chain, signer.address(), price).await?;
+    let allowed = check_balance(chain, signer.address(), terms.price).await?;
     let mut row = Vec::with_capacity(2);
-    if allowed < price {
-        let approve = approveCall { spender: contracts.lock_reward, value: price };
+    if allowed < terms.price {
+        let approve = approveCall { spender: contracts.lock_reward, value: terms.price };
         row.push(Outgoing::call(contracts.token, &approve, APPROVE_GAS));
     }
-    let fulfill = fulfillCall { agreementId: agreement.0, rewardAddress: contracts.escrow_reward, amount: price };
+    let fulfill =
+        fulfillCall { agreementId: terms.agreement.0, rewardAddress: contracts.escrow_reward, amount: terms.price };
     row.push(Outgoing::call(contracts.lock_reward, &fulfill, LOCK_GAS));
     for transaction in chain.transact(signer, &row).await? {
         progress(Progress::Paying(transaction.hash));
@@ -174,7 +195,7 @@ pub async fn pay(
     // What the chain holds is what counts, not the receipt.
     let [lock, ..] = conditions(chain, ids.to_array()).await?;
     if !lock.is_fulfilled() {
-        return Err(OrderError::Aborted(agreement));
+        return Err(OrderError::Aborted(terms.agreement));
     }
     progress(Progress::Paid);
     Ok(())
@@ -193,11 +214,4 @@ async fn check_balance(chain: &Chain, account: Address, needs: U256) -> Result<U
         return Err(OrderError::Balance { account, token: contracts.token, has, needs });
     }
     Ok(answers.call(allowance)?)
-}
-
-fn random_id() -> Result<AgreementId, OrderError> {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| OrderError::Chain(ChainError::Misread { method: "getrandom", cause: error.to_string() }))?;
-    Ok(AgreementId(B256::from(bytes)))
 }

@@ -4,9 +4,9 @@ mod buy;
 mod register;
 mod wait;
 
-pub use buy::{OrderError, Progress, Terms, buy, pay};
+pub use buy::{OrderError, Progress, Terms, new_agreement_id, place};
 pub use register::{RegisterError, Registered, register_did};
-pub use wait::wait_granted;
+pub use wait::{Standing, standing, wait_granted};
 
 use std::time::Duration;
 

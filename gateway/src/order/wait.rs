@@ -5,32 +5,55 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::buy::{OrderError, Progress};
-use crate::chain::Chain;
-use crate::keeper::ids::ConditionIds;
+use crate::chain::contracts::AgreementStoreManager::getAgreementCall;
+use crate::chain::{Chain, ChainError};
 use crate::keeper::{ConditionState, conditions};
-use crate::types::AgreementId;
+use crate::types::{AgreementId, Did};
+
+/// How far an agreement is on chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is about.
+    pub did: Did,
+    /// Paid?
+    pub lock: ConditionState,
+    /// Granted?
+    pub service: ConditionState,
+    /// Released to the publisher?
+    pub escrow: ConditionState,
+}
+
+/// How far an agreement is; `None` if there is none.
+pub async fn standing(chain: &Chain, agreement: AgreementId) -> Result<Option<Standing>, ChainError> {
+    let call = getAgreementCall { id: agreement.0 };
+    let stored = chain.read(chain.contracts().agreement_store, &call).await?;
+    let Ok(ids) = <[_; 3]>::try_from(stored.conditionIds.as_slice()) else { return Ok(None) };
+    let [lock, service, escrow] = conditions(chain, ids).await?.map(|condition| condition.state);
+    Ok(Some(Standing { did: Did(stored.did), lock, service, escrow }))
+}
 
 /// Looks each second until a paid agreement's service and escrow conditions are both Fulfilled.
 pub async fn wait_granted(
     chain: &Chain,
     agreement: AgreementId,
-    ids: ConditionIds,
     limit: Duration,
     progress: &mut (dyn FnMut(Progress) + Send),
 ) -> Result<(), OrderError> {
+    use ConditionState::{Aborted, Fulfilled};
     let end = Instant::now() + limit;
     let mut granted = false;
     loop {
-        match conditions(chain, ids.to_array()).await {
-            Ok([_, service, escrow]) => {
-                if [service.state, escrow.state].contains(&ConditionState::Aborted) {
+        match standing(chain, agreement).await {
+            Ok(None) => return Err(OrderError::NoAgreement(agreement)),
+            Ok(Some(Standing { service, escrow, .. })) => {
+                if [service, escrow].contains(&Aborted) {
                     return Err(OrderError::Lost(agreement));
                 }
-                if service.is_fulfilled() && !granted {
+                if service == Fulfilled && !granted {
                     granted = true;
                     progress(Progress::Granted);
                 }
-                if service.is_fulfilled() && escrow.is_fulfilled() {
+                if service == Fulfilled && escrow == Fulfilled {
                     progress(Progress::Released);
                     return Ok(());
                 }
