@@ -70,7 +70,11 @@ fn check(store: &Probe, hand: &Hand, promised: Promised, place: &str) {
         }
         // The same submit again finds the job, or makes it, or is told that it was deleted.
         match journal.submit(&spec(1, "0xa")).await {
-            Ok(_) => assert!(promised < Promised::Deleted, "{place}"),
+            Ok(_) => {
+                assert!(promised < Promised::Deleted, "{place}");
+                let listed = list(&journal, &JobFilter::default(), 10, None).await.unwrap().jobs.len();
+                assert_eq!(listed, 1, "{place}: listed by an entry of the attempt that failed");
+            }
             Err(error) => assert_eq!(error.kind(), ErrorKind::JobDeleted, "{place}"),
         }
         // Whoever drives finishes what was begun.

@@ -2,7 +2,10 @@
 
 mod common;
 mod cost;
+mod disk;
 mod faults;
 mod life;
 mod probe;
 mod races;
+mod shown;
+mod swept;
