@@ -50,6 +50,11 @@ impl Desk {
         fact: &T,
         read: fn(&[u8]) -> Option<T>,
     ) -> Result<Decided<T>> {
+        // Before, too: what is written to a job that is not there, and taken back, might be read as decided in between by
+        // whoever finds the job that is submitted at that moment.
+        if let Some(error) = self.gone(operation, id).await? {
+            return Err(error);
+        }
         let path = self.paths.fact(id, name);
         let mark = record::mark().ok_or_else(|| no_randomness(operation))?;
         let bytes = record::write(fact, &mark).ok_or_else(|| unreadable(operation, id, name))?;

@@ -122,7 +122,7 @@ fn all_equal<T: PartialEq>(values: &[T]) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Otherwise two gateways run a job twice, disagree on its end, or bring a deleted job back.
     #[test]
