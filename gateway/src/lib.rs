@@ -3,12 +3,15 @@
 //! One request goes `api` -> `identity` -> `keeper` -> `assets` -> [`brizo_backend::Backend`]. `api` knows the others;
 //! none of the others knows `api` or another of them. ARCHITECTURE.md walks through it.
 
+pub mod assets;
 pub mod chain;
 pub mod cli;
 pub mod grants;
 pub mod identity;
 pub mod keeper;
 pub mod keys;
+mod offers;
 pub mod order;
 pub mod problem;
+mod signature;
 pub mod types;

@@ -9,7 +9,9 @@ use crate::{Identity, Limits};
 
 /// Sets them. What is above the inherited hard limit is clamped to it, since raising it takes a privilege.
 pub(crate) fn apply(limits: &Limits, identity: Identity) -> Result<(), Failure> {
-    let mut wanted = vec![(Resource::RLIMIT_CORE, Some(0))];
+    // No core is written. 1 byte rather than 0, since that also keeps the kernel from piping it to a handler of the
+    // host's, which would store what the algorithm had in memory.
+    let mut wanted = vec![(Resource::RLIMIT_CORE, Some(1))];
     wanted.push((Resource::RLIMIT_FSIZE, limits.file_bytes));
     wanted.push((Resource::RLIMIT_NOFILE, limits.open_files));
     wanted.push((Resource::RLIMIT_DATA, limits.data_bytes));

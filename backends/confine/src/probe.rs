@@ -96,6 +96,10 @@ fn remedy(failure: &Failure, identity: Identity, host: &Host) -> String {
         (Identity::Own, _) if host.apparmor_restricts == Some(1) => {
             format!("kernel.apparmor_restrict_unprivileged_userns is 1 (as on Ubuntu 24.04): {APPARMOR}")
         }
+        (Identity::Own, Step::Namespaces) if denied => format!(
+            "this host or its container does not let an ordinary user make user namespaces (a container's seccomp \
+             profile, SELinux, or kernel.apparmor_restrict_unprivileged_userns): {APPARMOR}"
+        ),
         (Identity::Own, Step::MountProc) if denied => {
             "/proc of this container is masked: run it with --security-opt systempaths=unconfined, or outside of a \
              container"
@@ -130,6 +134,7 @@ mod tests {
             (Step::MountRoot, Errno::EPERM, Identity::Own, &Host::default(), "apparmor_restrict_unprivileged_userns"),
             (Step::Namespaces, Errno::EPERM, Identity::Own, &debian, "kernel.unprivileged_userns_clone"),
             (Step::Namespaces, Errno::ENOSPC, Identity::Own, &none, "user.max_user_namespaces"),
+            (Step::Namespaces, Errno::EPERM, Identity::Own, &Host::default(), "does not let an ordinary user"),
             (Step::Namespaces, Errno::EPERM, slot, &ubuntu, "CAP_SYS_ADMIN"),
             (Step::Source, Errno::ENOENT, slot, &ubuntu, "must exist"),
             (Step::Source, Errno::ENOSYS, slot, &ubuntu, "must exist"),

@@ -12,7 +12,8 @@ const MIB: u64 = 1 << 20;
 /// A path of the host that is seen inside. Always without set-uid programs and device nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
-    /// On the host; a folder (with all that is mounted below it) or a file.
+    /// On the host; a folder (with all that is mounted below it) or a file. There must be no socket of a service in it:
+    /// read-only is no hindrance to connecting.
     pub source: PathBuf,
     /// In the sandbox, absolute. It is made if it is not there.
     pub target: PathBuf,
@@ -242,7 +243,12 @@ impl Sandbox {
         let targets = self.binds.iter().map(|bind| &bind.target);
         let targets = targets.chain(self.links.iter().map(|link| &link.path));
         let targets = targets.chain(self.tmpfs.iter().map(|tmpfs| &tmpfs.target));
-        for path in targets.chain([&self.cwd, &self.home]) {
+        for path in targets {
+            if !is_plain(path) || path.parent().is_none() {
+                return invalid(format!("{} must be absolute, below /, without '.' and '..'", path.display()));
+            }
+        }
+        for path in [&self.cwd, &self.home] {
             if !is_plain(path) {
                 return invalid(format!("{} must be absolute, without '.' and '..'", path.display()));
             }
@@ -286,7 +292,8 @@ mod tests {
     #[test]
     fn what_can_not_be_is_refused_before_anything_is_built() {
         sandbox().validate().unwrap();
-        let cases: [(&str, Spoil); 6] = [
+        let cases: [(&str, Spoil); 7] = [
+            ("below /", |s| *s = s.clone().runtime_root("/")),
             ("name", |s| s.name = "../x".into()),
             ("program", |s| s.argv.clear()),
             ("absolute", |s| s.cwd = "data".into()),

@@ -174,6 +174,13 @@ pub(crate) fn drop_capabilities() -> Result<()> {
     Errno::result(unsafe { libc::syscall(libc::SYS_capset, &raw const header, &raw const empty) }).map(drop)
 }
 
+/// Leaves the caller's session keyring for an empty one.
+pub(crate) fn leave_keyring() -> Result<()> {
+    // SAFETY: the command takes a name, and null asks for one without.
+    let result = unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, 0_usize) };
+    Errno::result(result).map(drop)
+}
+
 /// Every signal to its default, none blocked: what an exec'ed program expects.
 pub(crate) fn reset_signals() {
     for signal in 1..=64 {

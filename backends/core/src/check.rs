@@ -115,8 +115,9 @@ fn is_input(input: &Input) -> bool {
     short && input.sha256.as_deref().is_none_or(is_sha256)
 }
 
-/// The grammar of image references: parts joined by `/`, in lower case; the first may be a host with a port.
-fn is_image_name(name: &str) -> bool {
+/// Whether a text is an image's name, without tag and digest: parts joined by `/`, in lower case; the first may be a host
+/// with a port.
+pub fn is_image_name(name: &str) -> bool {
     let component = |part: &str| {
         let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         !part.is_empty()
@@ -139,7 +140,8 @@ fn is_image_name(name: &str) -> bool {
     }
 }
 
-fn is_tag(tag: &str) -> bool {
+/// Whether a text is an image's tag.
+pub fn is_tag(tag: &str) -> bool {
     (1..=128).contains(&tag.len())
         && !tag.starts_with(['.', '-'])
         && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))

@@ -20,7 +20,7 @@ mod time;
 
 pub use backend::{Backend, JobFilter, JobPage, Page, Plan, Quotas};
 pub use capability::{Capability, Schemes};
-pub use check::MAX_INLINE_BYTES;
+pub use check::{MAX_INLINE_BYTES, is_image_name, is_tag};
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{Agreement, JobId, OutputPath, Owner, TextError};
 pub use job::{

@@ -5,11 +5,16 @@ mod algorithm;
 mod client;
 mod consumer;
 mod failure;
+mod init;
 mod jobs;
 mod key;
 mod logs;
 mod outputs;
+mod publish;
+mod register;
+mod rekey;
 mod say;
+mod site;
 mod token;
 mod wire;
 
@@ -36,6 +41,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Make a folder with keys and a configuration with comments
+    Init(init::InitArgs),
+    /// Publish an asset: seal its places, store its document, register its DID on chain
+    Publish(Box<Publisher<publish::PublishArgs>>),
+    /// Seal every document anew, after the seal key was changed
+    Rekey(Publisher<rekey::RekeyArgs>),
     /// Keys
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -58,6 +69,15 @@ enum Command {
 struct Consumer<T: Args> {
     #[command(flatten)]
     consumer: ConsumerArgs,
+    #[command(flatten)]
+    args: T,
+}
+
+/// A publisher's command, and where his configuration is.
+#[derive(Debug, Clone, Args)]
+struct Publisher<T: Args> {
+    #[command(flatten)]
+    config: site::ConfigArg,
     #[command(flatten)]
     args: T,
 }
@@ -97,6 +117,27 @@ pub fn main() -> ExitCode {
 
 async fn command(command: Command) -> Exit {
     match command {
+        Command::Init(args) => {
+            let say = Say::new(args.json);
+            told(&say, init::init(&args, &say))
+        }
+        Command::Publish(command) => {
+            let Publisher { config, args } = *command;
+            let say = Say::new(args.json);
+            let ended = match config.site() {
+                Ok(site) => publish::publish(&args, &site, &say).await,
+                Err(failure) => Err(failure),
+            };
+            told(&say, ended)
+        }
+        Command::Rekey(Publisher { config, args }) => {
+            let say = Say::new(args.json);
+            let ended = match config.site() {
+                Ok(site) => rekey::rekey(&site, &say).await,
+                Err(failure) => Err(failure),
+            };
+            told(&say, ended)
+        }
         Command::Key(key::KeyCommand::New(args)) => {
             let say = Say::new(args.json);
             told(&say, key::new(&say, &args))

@@ -7,10 +7,9 @@
 
 pub mod access;
 pub mod personal;
-mod signature;
 
+pub use crate::signature::{SignatureError, VRule, recover};
 pub use access::{Access, Audiences, Scope, Scopes, issue_token};
-pub use signature::{SignatureError, VRule, recover};
 
 use jiff::{SignedDuration, Timestamp};
 

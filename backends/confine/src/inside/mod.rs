@@ -111,6 +111,8 @@ fn build(given: &Given<'_>, (uid, gid): (u32, u32)) -> Result<Ready, Failure> {
     if sandbox.walls.has(Wall::UtsNamespace) {
         nix::unistd::sethostname(&sandbox.hostname).map_err(|errno| Failure::new(Step::Hostname, errno, ""))?;
     }
+    // Kernels without keys have nothing to leave.
+    let _ = sys::leave_keyring();
     let oom = OomScore::take()?;
     root::build(sandbox, uid, gid)?;
     show_memory_folders(sandbox, &given.control)?;

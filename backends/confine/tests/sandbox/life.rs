@@ -1,12 +1,11 @@
 //! How a program in a sandbox begins and ends.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
 use brizo_confine::{Error, Exit, Stdio, Step, Wall, WallState, probe, spawn};
 use libtest_mimic::Trial;
-use nix::fcntl::{Flock, FlockArg};
 
 use crate::harness::{self, LIMIT, is_root, pipe, python, run, sandbox, start, trial, until};
 use crate::helper::{self, Task};
@@ -107,7 +106,7 @@ if os.fork() == 0: signal.signal(15, child); os.write(1, b'ready\\n'); time.slee
 signal.signal(15, parent); os.write(1, b'ready\\n'); time.sleep(60)";
     let (output, output_end) = pipe();
     let mut child = spawn(&python(program), Stdio { stdout: output_end, ..Stdio::null().unwrap() }).unwrap();
-    let mut lines = BufReader::new(std::fs::File::from(output)).lines();
+    let mut lines = BufReader::new(File::from(output)).lines();
     for _ in 0..2 {
         assert_eq!(lines.next().unwrap().unwrap(), "ready");
     }
@@ -201,19 +200,21 @@ raise SystemExit(4)",
 fn held() {
     let folder = harness::folder();
     let path = folder.path().join("lock");
-    let lock = Flock::lock(std::fs::File::create(&path).unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
-    let held = vec![lock.as_fd().try_clone_to_owned().unwrap()];
-    let mut child = spawn(&sandbox(&["sleep", "600"]), Stdio { held, ..Stdio::null().unwrap() }).unwrap();
-    // Closing unlocks only if nobody else has it open.
-    std::mem::forget(lock);
-    let is_free = || {
-        let file = std::fs::File::open(&path).unwrap();
-        Flock::lock(file, FlockArg::LockExclusiveNonblock).is_ok()
-    };
+    let lock = File::create(&path).unwrap();
+    lock.try_lock().unwrap();
+    let is_free = || File::open(&path).unwrap().try_lock().is_ok();
+    let stdio = Stdio { held: vec![lock.into()], ..Stdio::null().unwrap() };
+    let mut child = spawn(&sandbox(&["sleep", "600"]), stdio).unwrap();
     assert!(!is_free());
     child.kill();
     child.wait().unwrap();
-    drop(folder);
+    assert!(is_free());
+    // The algorithm's own end frees it as well: it does not hold it, nor does what it left behind.
+    let lock = File::open(&path).unwrap();
+    lock.try_lock().unwrap();
+    let stdio = Stdio { held: vec![lock.into()], ..Stdio::null().unwrap() };
+    spawn(&sandbox(&["sh", "-c", "sleep 600 &"]), stdio).unwrap().wait().unwrap();
+    assert!(is_free());
 }
 
 fn descriptors() {

@@ -1,3 +1,5 @@
+//! Whose key made a signature, for what this gateway accepts of signatures everywhere.
+
 use alloy_primitives::{Address, B256, Signature, U256, uint};
 
 /// Half the order of secp256k1: an s above it is the mirror image of a signature, which alloy would normalise silently.
@@ -39,7 +41,7 @@ pub fn recover(signature: &str, hash: &B256, rule: VRule) -> Result<Address, Sig
     let digits = signature.strip_prefix("0x").unwrap_or(signature);
     let mut bytes = [0_u8; 65];
     let length = digits.len() / 2;
-    if digits.len() % 2 != 0 || !(64..=65).contains(&length) {
+    if !digits.len().is_multiple_of(2) || !(64..=65).contains(&length) {
         return Err(SignatureError::Form);
     }
     hex::decode_to_slice(digits, &mut bytes[..length]).map_err(|_| SignatureError::Form)?;
