@@ -1,9 +1,9 @@
 //! The walls around an algorithm.
 //!
-//! [`spawn`] builds a [`Sandbox`] and executes a program in it: namespaces (mount, pid, network, IPC, UTS, cgroup, and
+//! [`spawn()`] builds a [`Sandbox`] and executes a program in it: namespaces (mount, pid, network, IPC, UTS, cgroup, and
 //! user for an ordinary user), a root of its own, a uid of a slot where the caller is root, no capability, one seccomp
 //! allow-list, Landlock, resource limits, a cgroup. A small init is pid 1 in there; it says how the program ended, and
-//! everything in the sandbox dies with it, as it dies with the process that spawned it. [`probe`] says beforehand
+//! everything in the sandbox dies with it, as it dies with the process that spawned it. [`probe()`] says beforehand
 //! whether this host lets all that be built, or in one line what helps.
 //!
 //! Every [`Wall`] is reported with its state. Namespaces, uid, capabilities and seccomp stand or there is no sandbox;

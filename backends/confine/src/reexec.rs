@@ -28,7 +28,7 @@ struct Crossing {
 }
 
 /// To be called first of all in `main` of every program that spawns sandboxes from several threads. Returns at once,
-/// unless this process is what [`spawn`](crate::spawn) executed: then it never returns.
+/// unless this process is what [`spawn()`](crate::spawn) executed: then it never returns.
 pub fn dispatch() {
     if std::env::args_os().next().is_some_and(|name| name == NAME) {
         let code = run();

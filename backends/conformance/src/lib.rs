@@ -1,7 +1,7 @@
 //! The suite that every backend's test binary runs: what `brizo_backend::Backend` promises, one trial a bullet.
 //!
 //! A backend brings a [`Harness`]: how its state is made anew, how a gateway opens it, where a publisher's files lie.
-//! Its test binary (with `harness = false`) hands that to [`run`]; [`outcomes`] runs the same trials from a program.
+//! Its test binary (with `harness = false`) hands that to [`run()`]; [`outcomes`] runs the same trials from a program.
 //! The suite drives the backends itself, as `serve` does, kills and reopens them, and runs algorithms that it writes as
 //! [`Program`]s: real backends run the script that a program becomes, one that only plays interprets its steps.
 //!
