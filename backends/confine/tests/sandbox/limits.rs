@@ -1,11 +1,15 @@
 //! Limits: of files, processes, cores and memory, and what is seen of their use.
 
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
-use brizo_confine::{Exit, Identity, Limits, Usage, Wall, WallState};
+use brizo_confine::{Exit, Identity, Limits, Usage, Wall, WallState, sweep_cgroups};
 use libtest_mimic::Trial;
 
 use crate::harness::{LIMIT, is_root, python, run, sandbox, start, trial, until};
+use crate::helper::{self, Task};
 
 const MIB: u64 = 1 << 20;
 
@@ -20,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("memory_is_seen_without_a_cgroup", watched_memory),
         trial("cpu_time_is_counted", cpu_time),
         trial("cgroups_are_removed", cgroups_removed),
+        trial("cgroups_that_a_killed_shim_left_are_swept", stale_cgroups),
     ]
 }
 
@@ -165,8 +170,40 @@ fn cgroups_removed() {
     job.name = format!("removed-{}", std::process::id());
     job.limits =
         Limits { memory_bytes: Some(64 * MIB), cpu_millis: Some(500), processes: Some(10), ..Limits::default() };
-    run(&job).success();
-    let left =
-        std::process::Command::new("find").args(["/sys/fs/cgroup", "-name", &format!("brizo-{}", job.name)]).output();
-    assert_eq!(String::from_utf8_lossy(&left.unwrap().stdout), "");
+    let outcome = run(&job);
+    for wall in [Wall::CgroupMemory, Wall::CgroupCpu, Wall::CgroupProcesses] {
+        let state = outcome.walls.iter().find(|report| report.wall == wall).unwrap().state;
+        eprintln!("{wall}: {state:?}");
+    }
+    outcome.success();
+    assert_eq!(cgroups(&job.name), Vec::<PathBuf>::new());
+}
+
+/// Folders of that sandbox's cgroups on this host.
+fn cgroups(name: &str) -> Vec<PathBuf> {
+    let found = Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", &format!("brizo-{name}")]).output();
+    String::from_utf8_lossy(&found.unwrap().stdout).lines().map(PathBuf::from).collect()
+}
+
+/// The shim is killed, and can't clean up after itself.
+fn stale_cgroups() {
+    let mut job = sandbox(&["sh", "-c", "echo here; sleep 600"]);
+    job.name = format!("stale-{}", std::process::id());
+    job.limits.memory_bytes = Some(64 * MIB);
+    let mut shim = helper::start(Task::Run, &job);
+    let mut line = String::new();
+    let mut output = BufReader::new(shim.stdout.take().unwrap());
+    output.read_line(&mut line).unwrap();
+    let made = cgroups(&job.name);
+    // While it runs the kernel refuses, whatever is said of it.
+    sweep_cgroups(|name| name != job.name);
+    assert_eq!(cgroups(&job.name), made);
+    shim.kill().unwrap();
+    shim.wait().unwrap();
+    sweep_cgroups(|_| true);
+    assert_eq!(cgroups(&job.name), made, "those of live jobs are left alone");
+    assert!(until(|| {
+        sweep_cgroups(|name| name != job.name);
+        cgroups(&job.name).is_empty()
+    }));
 }

@@ -1,5 +1,7 @@
 //! The allow-list of system calls, called from inside.
 
+use std::process::Command;
+
 use brizo_confine::{Exit, Wall, Walls};
 use libtest_mimic::Trial;
 
@@ -13,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         trial("limits_and_priorities_of_others_are_out_of_reach", others),
         trial("a_foreign_architecture_is_killed", foreign),
         trial("what_programs_need_is_allowed", allowed),
+        trial("shared_memory_of_the_host_is_out_of_reach", system_v),
     ]
 }
 
@@ -143,4 +146,24 @@ os.pidfd_open(os.getpid()); os.eventfd
 print('fine')",
     ));
     assert_eq!(outcome.success(), "fine\n");
+}
+
+/// A database of the host keeps its pages in System V shared memory, which is found by number alone.
+fn system_v() {
+    let key = 0x6272_0000 + (std::process::id() & 0xffff);
+    let host = |program: &str| {
+        let output = Command::new("/usr/bin/python3").args(["-c", program]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let get = format!("import ctypes; print(ctypes.CDLL(None).shmget({key}, 4096, FLAGS))");
+    let id = host(&get.replace("FLAGS", "0o1666"));
+    let inside = |walls: Walls| {
+        let mut sandbox = python(&get.replace("FLAGS", "0"));
+        sandbox.walls = walls;
+        run(&sandbox).success()
+    };
+    let (with, without) = (inside(Walls::demanded()), inside(Walls::demanded().without(Wall::IpcNamespace)));
+    host(&format!("import ctypes; ctypes.CDLL(None).shmctl({id}, 0, None)"));
+    assert_eq!((with.trim(), without.trim()), ("-1", id.as_str()));
 }
