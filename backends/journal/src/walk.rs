@@ -16,6 +16,9 @@ pub(crate) struct Walk {
     prefix: String,
     after: String,
     source: Source,
+    /// How many names of the file system were read for it.
+    #[cfg(test)]
+    names: usize,
 }
 
 enum Source {
@@ -33,7 +36,15 @@ impl Walk {
             Store::Files(files) => Source::Files { files: files.clone(), levels: Vec::new() },
             Store::Objects(objects) => Source::Objects(list(objects.as_ref(), &prefix, &after)),
         };
-        let mut walk = Self { index, operation, prefix, after, source };
+        let mut walk = Self {
+            index,
+            operation,
+            prefix,
+            after,
+            source,
+            #[cfg(test)]
+            names: 0,
+        };
         if let Source::Files { levels, .. } = &mut walk.source {
             levels.push((String::new(), vec![String::new()]));
         }
@@ -87,6 +98,10 @@ impl Walk {
             let full = if path.is_empty() { self.prefix.clone() } else { format!("{}/{path}", self.prefix) };
             let level = Store::level(files, full).await?;
             let mut below = if depth == DEPTH + 1 { level.files } else { level.folders };
+            #[cfg(test)]
+            {
+                self.names += below.len();
+            }
             let files = depth == DEPTH + 1;
             below.retain(|name| {
                 let name = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
@@ -125,7 +140,41 @@ fn list(
 
 #[cfg(test)]
 mod tests {
-    use super::may_hold_after;
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::*;
+
+    /// Otherwise a page on a disk costs more, the more jobs there are.
+    #[test]
+    fn a_page_on_a_disk_reads_few_small_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths::new("0x1").unwrap();
+        let store = Store::Files(Files::open(folder.path(), &paths.staging()).unwrap());
+        let mut at = Timestamp::from_second(1_790_000_000).unwrap();
+        let mut entries = Vec::new();
+        let mut costs = Vec::new();
+        for number in [100, 3000] {
+            while entries.len() < number {
+                let entry = Entry::new(at, format!("{:032x}", entries.len()).parse().unwrap());
+                let path = folder.path().join(paths.entry(&Index::All, &entry));
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, b"").unwrap();
+                entries.insert(0, entry);
+                at = at.checked_add(SignedDuration::from_millis(171)).unwrap();
+            }
+            let mut walk = Walk::new(&store, &paths, Index::All, String::new(), "list");
+            // Without a runtime all is done at the first poll.
+            let page = futures::FutureExt::now_or_never(walk.some(100)).unwrap().unwrap();
+            assert_eq!(page, entries[..100]);
+            costs.push(walk.names);
+            let after = format!("{}z", entries[49].name(&Index::All));
+            let mut walk = Walk::new(&store, &paths, Index::All, after, "list");
+            let page = futures::FutureExt::now_or_never(walk.some(50)).unwrap().unwrap();
+            assert_eq!(page, entries[50..100]);
+            costs.push(walk.names);
+        }
+        assert!(costs.iter().all(|names| *names < 1000), "{costs:?}");
+    }
 
     /// Otherwise a page would begin before or behind its cursor.
     #[test]

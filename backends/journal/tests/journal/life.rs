@@ -199,3 +199,33 @@ fn all_futures_can_be_sent() {
     }
     let _ = all;
 }
+
+/// Otherwise a job of many datasets, or with much code, could be submitted and then not be read.
+#[tokio::test]
+async fn a_long_specification_comes_back_whole() {
+    for place in Place::both() {
+        let hand = Hand::new();
+        let journal = hand.on(place.journal());
+        let mut long = spec(1, "0xa");
+        long.datasets = (0..100)
+            .map(|n| brizo_backend::Dataset {
+                did: format!("did:op:{n:064x}"),
+                agreement: format!("0x{n:064x}").parse().unwrap(),
+                files: 1,
+            })
+            .collect();
+        let code = "print(1)\n".repeat(58_000);
+        long.secrets.algorithm.as_mut().unwrap().source = brizo_backend::Source::Inline { code };
+        journal.submit(&long).await.unwrap();
+        let facts = place.journal().facts(&id(1)).await.unwrap().unwrap();
+        assert_eq!(facts.submitted.datasets, long.datasets);
+        assert_eq!(place.journal().secrets(&id(1)).await.unwrap(), long.secrets);
+        for dataset in &long.datasets {
+            let filter = JobFilter { agreement: Some(dataset.agreement.clone()), ..JobFilter::default() };
+            assert_eq!(list(&journal, &filter, 10, None).await.unwrap().jobs.len(), 1);
+        }
+        journal.delete(&id(1)).await.unwrap();
+        journal.forget(&id(1)).await.unwrap();
+        assert_eq!(place.files().await.len(), 2);
+    }
+}
