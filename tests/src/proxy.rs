@@ -21,8 +21,8 @@ pub trait Tamper: Send + Sync + 'static {
     /// Changes a call before the node sees it.
     fn request(&self, _method: &str, _params: &mut Value) {}
 
-    /// Changes a result on its way back. An `Err` becomes a JSON-RPC error with that text.
-    fn response(&self, _method: &str, _params: &Value, _result: &mut Value) -> std::result::Result<(), String> {
+    /// Changes a result on its way back. An `Err` becomes a JSON-RPC error of that code and text.
+    fn response(&self, _method: &str, _params: &Value, _result: &mut Value) -> Result<(), (i64, String)> {
         Ok(())
     }
 }
@@ -150,11 +150,11 @@ impl Shared {
             let Some(call) = call else { return };
             if let Some(result) = answer.get_mut("result") {
                 let method = call["method"].as_str().unwrap_or_default();
-                if let Err(message) = self.tamper.response(method, &call["params"], result) {
+                if let Err((code, message)) = self.tamper.response(method, &call["params"], result) {
                     *answer = serde_json::json!({
                         "jsonrpc": "2.0",
                         "id": call["id"],
-                        "error": {"code": -32000, "message": message},
+                        "error": {"code": code, "message": message},
                     });
                 }
             }

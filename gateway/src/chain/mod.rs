@@ -14,6 +14,8 @@ pub use error::ChainError;
 pub use rpc::{Answers, At, Batch, BlockHead, CallSlot, Rpc, Slot};
 pub use send::{Gas, Outgoing, Receipt, Sent};
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use alloy_primitives::U64;
 use tokio::sync::OnceCell;
 
@@ -23,12 +25,14 @@ pub struct Chain {
     rpc: Rpc,
     contracts: Contracts,
     id: OnceCell<u64>,
+    /// The node refused to read the state after a block that was named by its hash.
+    by_number: AtomicBool,
 }
 
 impl Chain {
     /// Puts a node and the contracts' addresses together. Asks nothing yet.
     pub fn new(rpc: Rpc, contracts: Contracts) -> Self {
-        Self { rpc, contracts, id: OnceCell::new() }
+        Self { rpc, contracts, id: OnceCell::new(), by_number: AtomicBool::new(false) }
     }
 
     /// The node.
@@ -61,5 +65,22 @@ impl Chain {
     /// Keeps a chain id that came along in somebody's batch.
     pub(crate) fn learn_id(&self, id: u64) {
         let _ = self.id.set(id);
+    }
+
+    /// How to name the state after a block to this node.
+    pub(crate) fn at(&self, block: &BlockHead) -> At {
+        if self.by_number.load(Ordering::Relaxed) { At::Number(block.number) } else { At::Block(block.hash) }
+    }
+
+    /// Takes note of a node's answer to a call at [`Chain::at`]: one that does not understand the hash (Parity) is asked by
+    /// number from now on, and the question can be put again.
+    pub(crate) fn noted<T>(&self, answer: Result<T, ChainError>) -> Result<T, ChainError> {
+        match answer {
+            // -32602: invalid params.
+            Err(ChainError::Refused { code: -32602, .. }) if !self.by_number.swap(true, Ordering::Relaxed) => {
+                Err(ChainError::UnknownBlock)
+            }
+            other => other,
+        }
     }
 }

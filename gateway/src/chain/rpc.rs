@@ -64,6 +64,9 @@ pub enum At {
     Latest,
     /// The state after one very block (EIP-1898): two reads of it can't disagree, whichever node answers.
     Block(B256),
+    /// The state after the block of that number, for nodes that do not know EIP-1898. Which block that is must be asked in
+    /// the same batch.
+    Number(u64),
 }
 
 impl Serialize for At {
@@ -75,6 +78,7 @@ impl Serialize for At {
         }
         match self {
             Self::Latest => serializer.serialize_str("latest"),
+            Self::Number(number) => U64::from(*number).serialize(serializer),
             Self::Block(block_hash) => Pinned { block_hash: *block_hash }.serialize(serializer),
         }
     }

@@ -18,6 +18,9 @@ const ROUND: Duration = Duration::from_secs(1);
 const RARELY: Duration = Duration::from_mins(5);
 /// After how long a transaction that is not mined is taken for lost.
 const LOST: Duration = Duration::from_mins(10);
+/// After how long one that is refused, though not for ever, is given up: anybody can make agreements. `brizo grant ID`, or a
+/// restart, looks again.
+const GIVE_UP: Duration = Duration::from_hours(24);
 /// After how long a settled agreement is forgotten: longer than the scan looks back over blocks.
 const FORGET: Duration = Duration::from_hours(6);
 
@@ -134,7 +137,7 @@ impl Watch<'_> {
             Err(refusal) => GrantError::Refused(refusal),
         };
         let is_final = matches!(&error, GrantError::Refused(Refusal { why: Why::Denied(denied), .. })
-            if denied.is_for_ever());
+            if denied.is_for_ever() || open.since.elapsed() > GIVE_UP);
         let text = error.to_string();
         if open.told != text {
             open.told = text;

@@ -205,11 +205,14 @@ fn start(
     not_expired(facts, grant)?;
     locked(facts, lock)?;
     if !service.is_fulfilled() {
-        return Err(if service.is_lost(facts.head + 1) {
-            Denied::ServiceAborted.into()
-        } else {
-            NotYet::NotGranted.into()
-        });
+        if service.is_lost(facts.head + 1) {
+            return Err(Denied::ServiceAborted.into());
+        }
+        // Nobody should grant what can't be paid, so there is nothing to wait for.
+        if let Err(No::Denied(denied)) = releasable(facts, escrow, grant.price) {
+            return Err(denied.into());
+        }
+        return Err(NotYet::NotGranted.into());
     }
     if !escrow.is_fulfilled() {
         releasable(facts, escrow, grant.price)?;

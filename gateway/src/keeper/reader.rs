@@ -61,7 +61,7 @@ pub(super) async fn glimpse(chain: &Chain, id: AgreementId) -> Result<Glimpse, C
 pub(super) async fn look(chain: &Chain, glimpse: &Glimpse, provider: Address) -> Result<Snapshot, ChainError> {
     let contracts = chain.contracts();
     let id = glimpse.id.0;
-    let at = At::Block(glimpse.head.hash);
+    let at = chain.at(&glimpse.head);
     let made = saturate(glimpse.agreement.blockNumberUpdated);
     let mut batch = Batch::new();
     let again = batch.call(contracts.agreement_store, &getAgreementCall { id }, at);
@@ -72,6 +72,7 @@ pub(super) async fn look(chain: &Chain, glimpse: &Glimpse, provider: Address) ->
         batch.call(contracts.template_store, &isTemplateIdApprovedCall { id: glimpse.agreement.templateId }, at);
     let holds = batch.call(contracts.token, &balanceOfCall { owner: contracts.escrow_reward }, at);
     let block = batch.block(made);
+    let head = batch.block(glimpse.head.number);
     let conditions: Vec<_> = glimpse
         .agreement
         .conditionIds
@@ -80,8 +81,9 @@ pub(super) async fn look(chain: &Chain, glimpse: &Glimpse, provider: Address) ->
         .map(|id| batch.call(contracts.condition_store, &getConditionCall { id: *id }, at))
         .collect();
     let mut answers = chain.rpc().send(batch).await?;
-    let again = answers.call(again)?;
-    if !same(&again, &glimpse.agreement) {
+    let again = chain.noted(answers.call(again))?;
+    let is_same_head = answers.take(head)?.is_some_and(|head| head == glimpse.head);
+    if !is_same_head || !same(&again, &glimpse.agreement) {
         // The first batch was answered from another fork: look again from the start.
         return Err(ChainError::UnknownBlock);
     }
