@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::Sandbox;
+use crate::{Network, Sandbox};
 
 /// Names in the host's `/etc` that are shown, read-only, where they are: of the loader, of Debian's alternatives (by
 /// which `java` is found), CA certificates, fonts, and of runtimes. None of them holds a secret.
@@ -28,12 +28,13 @@ const SHOWN_PREFIXES: [&str; 3] = ["java", "python3", "julia"];
 
 /// What is taken from the host.
 pub(crate) struct Etc {
-    pub(crate) binds: Vec<PathBuf>,
+    /// Path of the host, and path inside.
+    pub(crate) binds: Vec<(PathBuf, PathBuf)>,
     pub(crate) links: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Looks what this host has of it.
-pub(crate) fn gather() -> Etc {
+pub(crate) fn gather(network: Network) -> Etc {
     let etc = Path::new("/etc");
     let mut paths: Vec<PathBuf> = SHOWN.iter().map(|name| etc.join(name)).collect();
     for entry in fs::read_dir(etc).into_iter().flatten().flatten() {
@@ -47,8 +48,15 @@ pub(crate) fn gather() -> Etc {
         if let Ok(target) = fs::read_link(&path) {
             found.links.push((path, target));
         } else if path.exists() {
-            found.binds.push(path);
+            found.binds.push((path.clone(), path));
         }
+    }
+    // Where names are asked for. It is often a link to where nothing of the host is seen from inside.
+    let resolver = etc.join("resolv.conf");
+    if network == Network::Host
+        && let Ok(real) = resolver.canonicalize()
+    {
+        found.binds.push((real, resolver));
     }
     found
 }

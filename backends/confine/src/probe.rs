@@ -4,6 +4,7 @@
 //! nothing: a throwaway sandbox is built, whole, by the code that builds the real ones.
 
 use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
 
@@ -23,7 +24,7 @@ pub struct Refusal {
 }
 
 /// Builds `sandbox` with a program of our own in the algorithm's place, which looks whether the walls do what they
-/// should. Returns the walls that stand. Its `argv`, `env` and `cwd` do not matter; the rest may be the same as a job's.
+/// should. Returns the walls that stand. Its `name`, `argv`, `env` and `cwd` do not matter; the rest may be the same as a job's.
 pub fn probe(sandbox: &Sandbox) -> Result<Vec<WallReport>, Refusal> {
     let refuse = |failure: Failure| {
         let remedy = remedy(&failure, sandbox.identity, &Host::read());
@@ -39,8 +40,11 @@ pub fn probe(sandbox: &Sandbox) -> Result<Vec<WallReport>, Refusal> {
 }
 
 fn try_it(sandbox: &Sandbox) -> crate::Result<Vec<WallReport>> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     let mut sandbox = sandbox.clone();
     sandbox.cwd = "/".into();
+    // Nobody else's cgroup, however many probe at once.
+    sandbox.name = format!("probe-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let mut child = start(&sandbox, Program::Check, Stdio::null()?)?;
     let walls = child.walls().to_vec();
     match child.wait()?.exit {

@@ -42,10 +42,10 @@ pub(crate) fn build(sandbox: &Sandbox, uid: u32, gid: u32) -> Result<(), Failure
         let read_only = if bind.writable { 0 } else { libc::MOUNT_ATTR_RDONLY };
         sources.push(source(&bind.source, &bind.target, HARMLESS | read_only)?);
     }
-    let etc = etc::gather();
-    for path in &etc.binds {
+    let etc = etc::gather(sandbox.network);
+    for (path, target) in &etc.binds {
         // What vanished since the folder was read is as good as what was never there.
-        sources.extend(source(path, path, HARMLESS | libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC).ok());
+        sources.extend(source(path, target, HARMLESS | libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC).ok());
     }
     for name in DEVICES {
         let path = Path::new("/dev").join(name);
@@ -127,7 +127,7 @@ fn furnish(
     for tmpfs in &sandbox.tmpfs {
         memory(tmpfs, &sandbox.home, uid, gid)?;
     }
-    for (path, target) in etc.links.iter().map(|(path, target)| (path, target)) {
+    for (path, target) in &etc.links {
         link(path, target)?;
     }
     for entry in &sandbox.links {

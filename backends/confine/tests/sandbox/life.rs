@@ -79,7 +79,7 @@ fn cost() {
     let [best, median] = times[..] else { panic!("{}", String::from_utf8_lossy(&output.stderr)) };
     eprintln!("over fork and exec of /usr/bin/true: {best} µs at best, {median} µs in the middle");
     // The best, since other trials run at the same time.
-    assert!(best < 10_000, "{best} µs");
+    assert!(best < 20_000, "{best} µs");
 }
 
 fn not_executed() {

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::Path;
 
 use brizo_confine::{Network, Sandbox, Wall, Walls};
 use libtest_mimic::Trial;
@@ -91,6 +92,11 @@ fn host() {
         }
     }
     assert_eq!(outcome.success(), "reached\n");
+    for (network, expected) in [(Network::Host, Path::new("/etc/resolv.conf").exists()), (Network::None, false)] {
+        let mut sandbox = python("import os; print(os.path.isfile('/etc/resolv.conf'))");
+        sandbox.network = network;
+        assert_eq!(run(&sandbox).success(), if expected { "True\n" } else { "False\n" }, "{network:?}");
+    }
 }
 
 /// With the host's network its abstract sockets are there, too: a desktop's D-Bus, an X server.
