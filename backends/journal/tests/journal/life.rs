@@ -196,6 +196,19 @@ fn all_futures_can_be_sent() {
         sent(journal.sweep());
         sent(journal.ended_before(spec.created_at, 1));
         sent(journal.kept());
+        sent(async {
+            let backend = std::sync::Arc::new(());
+            let (filter, page) = (JobFilter::default(), brizo_backend::Page { limit: 1, cursor: None });
+            let view = |facts: brizo_backend::facts::Facts| {
+                let backend = backend.clone();
+                async move {
+                    tokio::task::yield_now().await;
+                    drop(backend);
+                    Ok(facts.job(&brizo_backend::facts::Seen::default()))
+                }
+            };
+            journal.list(&filter, &page, view).await
+        });
     }
     let _ = all;
 }
