@@ -13,19 +13,19 @@ const MAX_CODE: u64 = 512 * 1024;
 
 /// What to run, and in what.
 #[derive(Debug, Clone, Args)]
-pub struct AlgorithmArgs {
+pub(super) struct AlgorithmArgs {
     /// The algorithm: a file of code, a URL (http or https), or the DID of a published one
     #[arg(long, value_name = "FILE|URL|DID")]
-    pub algorithm: String,
+    pub(super) algorithm: String,
     /// The image it runs in, NAME or NAME:TAG [default: by the file's ending: python for .py, node for .js, sh for .sh]
     #[arg(long, value_name = "IMAGE")]
-    pub image: Option<String>,
+    pub(super) image: Option<String>,
     /// The command that runs it, with $ALGO for its path [default: by the file's ending]
     #[arg(long, value_name = "COMMAND")]
-    pub entrypoint: Option<String>,
+    pub(super) entrypoint: Option<String>,
     /// The digest that the image must have
     #[arg(long, value_name = "sha256:HEX")]
-    pub checksum: Option<String>,
+    pub(super) checksum: Option<String>,
 }
 
 /// Image, tag and command of a file ending.

@@ -1,5 +1,6 @@
 //! The consumer's HTTP client of a gateway: bearer tokens, problems told in words, bounded retries.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use alloy_signer_local::PrivateKeySigner;
@@ -16,7 +17,7 @@ use super::wire::{Gateway, Problem};
 use crate::identity::{Scopes, issue_token};
 
 /// How long an answer that is no stream may take.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// The life of a token made for one command.
 const TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
@@ -167,7 +168,7 @@ async fn problem(response: Response) -> Failure {
     };
     let mut message = if problem.detail.is_empty() { problem.title } else { problem.detail };
     for part in &problem.errors {
-        message.push_str(&format!("\n  {}: {}", part.pointer, part.detail));
+        let _ = write!(message, "\n  {}: {}", part.pointer, part.detail);
     }
     let failure = Failure::new(exit(status, &problem.code), message);
     match problem.retry_after_s.or(retry_after) {

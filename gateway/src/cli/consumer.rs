@@ -12,19 +12,19 @@ use crate::keys;
 
 /// Whose key, and which gateway.
 #[derive(Debug, Clone, Args)]
-pub struct ConsumerArgs {
+pub(super) struct ConsumerArgs {
     /// The consumer's private key: 64 hex digits or a keystore [default: ~/.config/brizo/key]
     #[arg(long, env = "BRIZO_KEY_FILE", value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
     /// The password of a keystore
     #[arg(long, env = "BRIZO_PASSWORD_FILE", value_name = "FILE")]
-    pub password_file: Option<PathBuf>,
+    pub(super) password_file: Option<PathBuf>,
     /// The gateway
     #[arg(long, env = "BRIZO_GATEWAY", default_value = "http://127.0.0.1:8030", value_name = "URL")]
-    pub gateway: String,
+    pub(super) gateway: String,
     /// Print JSON for programs
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 impl ConsumerArgs {

@@ -14,18 +14,18 @@ use super::wire::{Job, Page};
 
 /// Which jobs to show.
 #[derive(Debug, Clone, Args)]
-pub struct JobsArgs {
+pub(super) struct JobsArgs {
     /// Show one job in full
-    pub id: Option<String>,
+    pub(super) id: Option<String>,
     /// Only those in this phase
     #[arg(long)]
-    pub phase: Option<String>,
+    pub(super) phase: Option<String>,
     /// Only those of this agreement
     #[arg(long)]
-    pub agreement: Option<String>,
+    pub(super) agreement: Option<String>,
     /// At most so many, newest first
     #[arg(long, default_value_t = 20)]
-    pub limit: usize,
+    pub(super) limit: usize,
 }
 
 /// The most that one request of a list may ask for.

@@ -12,20 +12,20 @@ use crate::types::show_address;
 
 /// Keys.
 #[derive(Debug, Clone, Subcommand)]
-pub enum KeyCommand {
+pub(super) enum KeyCommand {
     /// Make a new random key, and print its address
     New(NewKeyArgs),
 }
 
 /// Where the key goes.
 #[derive(Debug, Clone, Args)]
-pub struct NewKeyArgs {
+pub(super) struct NewKeyArgs {
     /// The file, which must not exist [default: ~/.config/brizo/key]
     #[arg(long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
     /// Print JSON for programs
     #[arg(long)]
-    pub json: bool,
+    pub(super) json: bool,
 }
 
 pub(super) fn new(say: &Say, args: &NewKeyArgs) -> Result<Exit, Failure> {

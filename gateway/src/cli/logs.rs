@@ -12,23 +12,23 @@ use super::say::Say;
 
 /// Which part of a log to show.
 #[derive(Debug, Clone, Args)]
-pub struct LogsArgs {
+pub(super) struct LogsArgs {
     /// The job
-    pub id: String,
+    pub(super) id: String,
     /// Go on until the job has ended
     #[arg(long)]
-    pub follow: bool,
+    pub(super) follow: bool,
     /// One stream, or both apart: stdout to standard output, stderr to standard error
     #[arg(long, value_enum, default_value = "all")]
-    pub stream: StreamArg,
+    pub(super) stream: StreamArg,
     /// Begin at this byte of each stream
     #[arg(long, default_value_t = 0)]
-    pub offset: u64,
+    pub(super) offset: u64,
 }
 
 /// A stream of an algorithm's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StreamArg {
+pub(super) enum StreamArg {
     /// Both.
     All,
     /// Standard output.

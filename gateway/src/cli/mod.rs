@@ -9,10 +9,12 @@ mod init;
 mod jobs;
 mod key;
 mod logs;
+mod order;
 mod outputs;
 mod publish;
 mod register;
 mod rekey;
+mod run;
 mod say;
 mod site;
 mod token;
@@ -50,6 +52,10 @@ enum Command {
     /// Keys
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Buy a compute service: make and pay the agreement, and wait for the grant
+    Order(Consumer<order::OrderOne>),
+    /// Run an algorithm on a dataset: order if need be, follow the log, download the outputs
+    Run(Box<Consumer<run::RunArgs>>),
     /// Print a bearer token for curl and Swagger UI
     Token(Consumer<token::TokenArgs>),
     /// List your jobs, or show one
@@ -142,6 +148,10 @@ async fn command(command: Command) -> Exit {
             let say = Say::new(args.json);
             told(&say, key::new(&say, &args))
         }
+        Command::Order(Consumer { consumer, args }) => {
+            consumed(&consumer, async |client, say| order::order(client, say, &args).await).await
+        }
+        Command::Run(run) => consumed(&run.consumer, async |client, say| run::run(client, say, &run.args).await).await,
         Command::Token(Consumer { consumer, args }) => {
             consumed(&consumer, async |client, say| token::token(client, say, &args).await).await
         }

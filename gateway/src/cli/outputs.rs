@@ -17,17 +17,17 @@ use super::wire::{Output, Page};
 
 /// What to do with a job's outputs.
 #[derive(Debug, Clone, Args)]
-pub struct OutputsArgs {
+pub(super) struct OutputsArgs {
     /// The job
-    pub id: String,
+    pub(super) id: String,
     /// Only these [default: all]
-    pub paths: Vec<String>,
+    pub(super) paths: Vec<String>,
     /// List them instead of downloading
     #[arg(long)]
-    pub list: bool,
+    pub(super) list: bool,
     /// The folder to download into [default: the job's id]
     #[arg(long, value_name = "DIR")]
-    pub output: Option<PathBuf>,
+    pub(super) output: Option<PathBuf>,
 }
 
 /// How often a download that breaks off is taken up again.

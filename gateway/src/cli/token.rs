@@ -10,13 +10,13 @@ use crate::identity::Scopes;
 
 /// What the token allows, and for how long.
 #[derive(Debug, Clone, Args)]
-pub struct TokenArgs {
+pub(super) struct TokenArgs {
     /// What it allows: read, run (stop needs it too), delete
     #[arg(long, default_value = "read,run,delete", value_name = "SCOPES")]
-    pub scopes: String,
+    pub(super) scopes: String,
     /// How long it lives, at most 24h
     #[arg(long, default_value = "1h", value_name = "DURATION", value_parser = super::duration)]
-    pub lifetime: SignedDuration,
+    pub(super) lifetime: SignedDuration,
 }
 
 pub(super) async fn token(client: &Client, say: &Say, args: &TokenArgs) -> Result<Exit, Failure> {
