@@ -8,4 +8,5 @@ mod life;
 mod probe;
 mod races;
 mod shown;
+mod slow;
 mod swept;
