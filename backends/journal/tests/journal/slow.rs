@@ -65,10 +65,10 @@ fn a_commit_that_comes_late_is_no_debris() {
 fn a_sweep_that_comes_late_takes_no_job() {
     for steps in 0.. {
         let (store, hand) = (Probe::default(), Hand::new());
-        let (submitter, sweeper) = (open(&store, &hand), open(&store, &hand));
+        let (first, sweeper) = (open(&store, &hand), open(&store, &hand));
         let submitted = spec(1, "0xa");
         // Up to its commit, which is the write that comes next.
-        let mut submit = submitter.submit(&submitted).boxed();
+        let mut submit = first.submit(&submitted).boxed();
         assert!(begin(&mut submit, 4).is_none());
         hand.pass(SignedDuration::from_mins(11));
         let debris = block_on(sweeper.debris(10)).unwrap();
