@@ -5,6 +5,7 @@ mod algorithm;
 mod client;
 mod consumer;
 mod failure;
+mod grant;
 mod init;
 mod jobs;
 mod key;
@@ -49,6 +50,8 @@ enum Command {
     Publish(Box<Publisher<publish::PublishArgs>>),
     /// Seal every document anew, after the seal key was changed
     Rekey(Publisher<rekey::RekeyArgs>),
+    /// Grant paid agreements on chain, and release the publisher's money
+    Grant(Publisher<grant::GrantArgs>),
     /// Keys
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -140,6 +143,14 @@ async fn command(command: Command) -> Exit {
             let say = Say::new(args.json);
             let ended = match config.site() {
                 Ok(site) => rekey::rekey(&site, &say).await,
+                Err(failure) => Err(failure),
+            };
+            told(&say, ended)
+        }
+        Command::Grant(Publisher { config, args }) => {
+            let say = Say::new(args.json);
+            let ended = match config.site() {
+                Ok(site) => grant::grant(site, &say, &args).await,
                 Err(failure) => Err(failure),
             };
             told(&say, ended)

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::failure::{Exit, Failure};
 use crate::assets::SetupError;
-use crate::assets::config::{AssetsConfig, MetadataConfig, ProviderConfig, ProviderError};
+use crate::assets::config::{AssetsConfig, GuardConfig, MetadataConfig, ProviderConfig, ProviderError};
 use crate::assets::publisher::{PublishError, Publisher};
 use crate::chain::{Chain, ChainError};
 use crate::keeper::KeeperConfig;
@@ -37,6 +37,8 @@ struct Sections {
     assets: AssetsConfig,
     #[serde(default)]
     metadata: MetadataConfig,
+    #[serde(default)]
+    guard: GuardConfig,
 }
 
 /// Of `[server]`, what stands in documents.
@@ -74,7 +76,15 @@ impl ConfigArg {
         provider.below(folder);
         assets.below(folder);
         let chain = sections.keeper.open().map_err(|error| Failure::usage(sentence(&error.to_string())))?;
-        Ok(Site { assets, metadata: sections.metadata, provider, public_url: sections.server.public_url, chain })
+        Ok(Site {
+            assets,
+            metadata: sections.metadata,
+            guard: sections.guard,
+            provider,
+            public_url: sections.server.public_url,
+            keeper: sections.keeper,
+            chain,
+        })
     }
 }
 
@@ -85,6 +95,10 @@ pub(crate) struct Site {
     pub assets: AssetsConfig,
     /// `[metadata]`.
     pub metadata: MetadataConfig,
+    /// `[guard]`.
+    pub guard: GuardConfig,
+    /// `[keeper]`.
+    pub keeper: KeeperConfig,
     /// `[provider]`.
     pub provider: ProviderConfig,
     /// `server.public_url`.
