@@ -3,6 +3,7 @@
 //! One request goes `api` -> `identity` -> `keeper` -> `assets` -> [`brizo_backend::Backend`]. `api` knows the others;
 //! none of the others knows `api` or another of them. ARCHITECTURE.md walks through it.
 
+pub mod api;
 pub mod assets;
 pub mod chain;
 pub mod cli;
@@ -13,5 +14,6 @@ pub mod keys;
 mod offers;
 pub mod order;
 pub mod problem;
+pub mod service;
 mod signature;
 pub mod types;
