@@ -45,7 +45,7 @@ const FORMER_OWNER: Duration = Duration::from_mins(5);
 /// How many settled agreements are remembered.
 const REMEMBERED: u64 = 100_000;
 
-/// An agreement of which nothing can change any more.
+/// A compute agreement of which nothing can change any more.
 #[derive(Debug)]
 struct Settled {
     agreement: Agreement,
@@ -265,7 +265,7 @@ impl Keeper {
             contracts,
             agreement,
             conditions: &settled.conditions,
-            template_approved: beat.approves(ServiceKind::of_template(&agreement.template)),
+            template_approved: beat.compute_approved,
             offers: &offers,
             lock_time: settled.lock_time.get().copied(),
             former_owner: None,
@@ -343,11 +343,12 @@ impl Keeper {
         Ok(owner)
     }
 
-    /// Keeps an agreement that nothing can change any more: all Fulfilled, and too deep to be replaced. Whom it paid is kept
+    /// Keeps a compute agreement that nothing can change any more: all Fulfilled, and too deep to be replaced. Whom it paid is kept
     /// as its owner, since the asset may change hands.
     async fn remember(&self, snapshot: &Snapshot, grant: &Grant, lock_time: Option<u64>, confirmations: u64) {
         let deep = |block: u64| block.saturating_add(confirmations) <= snapshot.head.number;
-        let settled = snapshot.conditions.iter().all(|condition| condition.is_fulfilled() && deep(condition.updated))
+        let settled = grant.kind == ServiceKind::Compute
+            && snapshot.conditions.iter().all(|condition| condition.is_fulfilled() && deep(condition.updated))
             && deep(snapshot.agreement.block);
         if settled {
             let settled = Settled {

@@ -1,4 +1,4 @@
-//! The head and the templates' approval, in one round trip that all requests in flight share.
+//! The head and the compute template's approval, in one round trip that all requests in flight share.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,9 +6,8 @@ use alloy_primitives::U64;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 
-use super::offers::ServiceKind;
+use crate::chain::contracts::COMPUTE_TEMPLATE;
 use crate::chain::contracts::TemplateStoreManager::isTemplateIdApprovedCall;
-use crate::chain::contracts::{ACCESS_TEMPLATE, COMPUTE_TEMPLATE};
 use crate::chain::{At, Batch, BlockHead, Chain, ChainError};
 
 /// What can change under an agreement that was settled long ago.
@@ -16,17 +15,6 @@ use crate::chain::{At, Batch, BlockHead, Chain, ChainError};
 pub(super) struct Beat {
     pub(super) head: BlockHead,
     pub(super) compute_approved: bool,
-    pub(super) access_approved: bool,
-}
-
-impl Beat {
-    pub(super) fn approves(&self, kind: Option<ServiceKind>) -> bool {
-        match kind {
-            Some(ServiceKind::Compute) => self.compute_approved,
-            Some(ServiceKind::Access) => self.access_approved,
-            None => false,
-        }
-    }
 }
 
 type Read = BoxFuture<'static, Result<Beat, ChainError>>;
@@ -71,15 +59,10 @@ async fn read(chain: Arc<Chain>) -> Result<Beat, ChainError> {
     let head = batch.head();
     let templates = chain.contracts().template_store;
     let compute = batch.call(templates, &isTemplateIdApprovedCall { id: COMPUTE_TEMPLATE }, At::Latest);
-    let access = batch.call(templates, &isTemplateIdApprovedCall { id: ACCESS_TEMPLATE }, At::Latest);
     let id = chain.known_id().is_none().then(|| batch.add::<U64>("eth_chainId", &[(); 0]));
     let mut answers = chain.rpc().send(batch).await?;
     if let Some(id) = id {
         chain.learn_id(answers.take(id)?.to());
     }
-    Ok(Beat {
-        head: answers.take(head)?,
-        compute_approved: answers.call(compute)?,
-        access_approved: answers.call(access)?,
-    })
+    Ok(Beat { head: answers.take(head)?, compute_approved: answers.call(compute)? })
 }
