@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use crate::assets::{self, Assets};
 use crate::keeper::{Offer, Offers, OffersError, ServiceKind};
 use crate::problem::Code;
-use crate::types::Did;
+use crate::types::{Address, Did};
 
 #[async_trait]
 impl Offers for Assets {
@@ -30,5 +30,9 @@ impl Offers for Assets {
             timeout_s: facts.timeout_s,
         });
         Ok(offers.collect())
+    }
+
+    fn may_sell(&self, owner: &Address) -> Result<(), String> {
+        if self.is_listed(*owner) { Ok(()) } else { Err(assets::not_listed(owner)) }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each module gives its trials; to add one is a `mod` line and a line in `all`. All run on one tokio runtime.
 
+mod assets;
 mod grants;
 mod keeper;
 mod support;
@@ -12,7 +13,7 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn all() -> Vec<Trial> {
-    [keeper::trials(), grants::trials()].into_iter().flatten().collect()
+    [keeper::trials(), grants::trials(), assets::trials()].into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {

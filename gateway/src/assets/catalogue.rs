@@ -113,6 +113,14 @@ impl Catalogue {
         }
     }
 
+    /// All assets of an own storage.
+    pub(crate) async fn dids(&self) -> Result<Vec<Did>, StoreError> {
+        match &self.store {
+            Store::Own(own) => own.dids().await,
+            Store::Aquarius(_) => Ok(vec![]),
+        }
+    }
+
     /// Whether the store answers.
     pub(crate) async fn probe(&self) -> Result<(), StoreError> {
         match &self.store {

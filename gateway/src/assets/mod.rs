@@ -209,15 +209,37 @@ impl Assets {
         if self.is_listed(publisher) {
             return Ok(());
         }
-        Err(Problem::new(
-            Code::NotAuthorized,
-            format!(
-                "{did} belongs to {}, whose assets are not sold at this gateway. Its operator lists publishers in \
-                 assets.publishers.",
-                show_address(&publisher)
-            ),
-        ))
+        Err(Problem::new(Code::NotAuthorized, format!("{did} is not sold here: {}", not_listed(&publisher))))
     }
+
+    /// What is wrong with the documents of the publisher's own storage, one line each: for `brizo check`. Of an Aquarius
+    /// nothing is told, whose documents can't be listed.
+    pub async fn faults(&self) -> Result<Vec<String>, StoreError> {
+        let mut faults = Vec::new();
+        for did in self.catalogue.dids().await? {
+            let asset = match self.asset(&did).await {
+                Ok(asset) => asset,
+                Err(problem) => {
+                    faults.push(problem.to_string());
+                    continue;
+                }
+            };
+            let ddo = &asset.current().ddo;
+            faults.extend(ddo.problems().into_iter().map(|why| format!("{did}: {why}")));
+            let elsewhere = ddo.compute().map_or(Ok(()), |service| self.is_here(&did, service));
+            let sealed = self.files(&did, ddo).map(drop);
+            faults.extend([elsewhere, sealed].into_iter().filter_map(Result::err).map(|problem| problem.to_string()));
+        }
+        Ok(faults)
+    }
+}
+
+/// Why nothing of this owner's is sold here.
+pub(crate) fn not_listed(owner: &Address) -> String {
+    format!(
+        "its owner {} is none of this gateway's publishers. The operator lists them in assets.publishers.",
+        show_address(owner)
+    )
 }
 
 /// Refuses a document that nobody who may sell here is known to have written.

@@ -340,3 +340,19 @@ async fn another_gateways_publishing_is_seen_within_a_second() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
+
+#[tokio::test]
+async fn check_tells_what_is_wrong_with_each_document() {
+    let place = Place::new();
+    place.dataset(raw_allowed()).await;
+    assert_eq!(place.assets.faults().await.unwrap(), Vec::<String>::new());
+    let (did, mut document) = draft(DraftKind::Dataset(raw_allowed()), &["https://example.org/b"])
+        .finish(&crate::assets::seal::tests::keys(9, &[]), &place.publisher, 31337)
+        .unwrap();
+    let Some(Json::Array(services)) = document.get_mut("service") else { panic!() };
+    let main = services[1].get_mut("attributes").unwrap().get_mut("main").unwrap();
+    main.set("price", Json::Number("2.7e27".into()));
+    place.put(&did, 1, &document).await;
+    let faults = place.assets.faults().await.unwrap();
+    assert!(faults.len() == 2 && faults[0].contains("2.7e27") && faults[1].contains("another key"), "{faults:?}");
+}

@@ -169,7 +169,7 @@ pub(super) fn chain_failure(error: &ChainError, account: Address) -> Failure {
     let text = error.to_string();
     let exit = if error.is_retryable() { Exit::Unavailable } else { Exit::Refused };
     let failure = Failure::new(exit, sentence(&text));
-    if text.contains("insufficient funds") {
+    if text.to_ascii_lowercase().contains("insufficient funds") {
         return failure.next(format!("give {account} the chain's own coin, to pay for its transactions"));
     }
     failure

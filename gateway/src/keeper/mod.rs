@@ -155,6 +155,7 @@ impl Keeper {
             let (known, decision) = self.ask(agreement, Some(consumer), purpose).await.map_err(refused)?;
             match decision {
                 Decision::Allowed(grant) => {
+                    self.may_sell(&grant.receiver).map_err(refused)?;
                     let known = known.agreement();
                     return Ok(Authorized {
                         agreement,
@@ -184,6 +185,7 @@ impl Keeper {
         let (known, decision) = self.ask(agreement, None, Purpose::Grant).await.map_err(refused)?;
         match decision {
             Decision::Allowed(grant) => {
+                self.may_sell(&grant.receiver).map_err(refused)?;
                 let agreement = known.agreement().clone();
                 let consumer = agreement.grantee(self.chain.contracts(), &self.provider).unwrap_or(Address::ZERO);
                 Ok(Grantable { agreement, consumer, grant })
@@ -191,6 +193,10 @@ impl Keeper {
             Decision::NotYet(not_yet) => Err(refused(Why::NotYet(not_yet))),
             Decision::Denied(denied) => Err(refused(Why::Denied(denied))),
         }
+    }
+
+    fn may_sell(&self, owner: &Address) -> Result<(), Why> {
+        self.offers.may_sell(owner).map_err(|text| Why::Denied(Denied::NotSold(text)))
     }
 
     /// Whether a consumer may use a priced asset: `checkPermissions`, which is true for its owner, its providers, and

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::chain::contracts::{ACCESS_TEMPLATE, COMPUTE_TEMPLATE};
-use crate::types::{Did, U256};
+use crate::types::{Address, Did, U256};
 
 /// Which of the two services of Ocean's Keeper contracts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -72,4 +72,10 @@ pub enum OffersError {
 pub trait Offers: Send + Sync + std::fmt::Debug {
     /// All offers of an asset, of its current version and of earlier ones, newest first.
     async fn offers(&self, did: &Did) -> Result<Vec<Offer>, OffersError>;
+
+    /// Whether assets of this owner are sold here at all; if not, why, for the consumer. Asked about whoever is paid, before
+    /// a start and before a grant.
+    fn may_sell(&self, _owner: &Address) -> Result<(), String> {
+        Ok(())
+    }
 }
