@@ -6,7 +6,9 @@
 pub mod api;
 pub mod assets;
 pub mod chain;
+pub mod check;
 pub mod cli;
+pub mod config;
 pub mod grants;
 pub mod identity;
 pub mod keeper;
@@ -14,6 +16,7 @@ pub mod keys;
 mod offers;
 pub mod order;
 pub mod problem;
+pub mod serve;
 pub mod service;
 mod signature;
 pub mod types;

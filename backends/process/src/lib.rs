@@ -26,6 +26,7 @@ mod spec;
 mod watch;
 
 pub use backend::{ProcessBackend, Settings};
+pub use brizo_journal::Keys;
 pub use config::{NetworkConfig, ProcessConfig, RuntimeConfig};
 
 /// To be called first of all in `main` of every program that opens a [`ProcessBackend`], before any thread, runtime or

@@ -5,6 +5,7 @@ mod algorithm;
 mod client;
 mod consumer;
 mod failure;
+mod gateway;
 mod grant;
 mod init;
 mod jobs;
@@ -44,6 +45,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the gateway
+    Serve(site::ConfigArg),
+    /// Look at the configuration and all that it names: what is wrong, in one line each
+    Check(Publisher<gateway::CheckArgs>),
+    /// Print the OpenAPI document
+    Openapi,
     /// Make a folder with keys and a configuration with comments
     Init(init::InitArgs),
     /// Publish an asset: seal its places, store its document, register its DID on chain
@@ -126,6 +133,15 @@ pub fn main() -> ExitCode {
 
 async fn command(command: Command) -> Exit {
     match command {
+        Command::Serve(config) => told(&Say::new(false), gateway::serve(&config).await),
+        Command::Check(Publisher { config, args }) => {
+            let say = Say::new(args.json);
+            told(&say, gateway::look(&config, &args, &say).await)
+        }
+        Command::Openapi => {
+            let say = Say::new(false);
+            told(&say, gateway::openapi(&say))
+        }
         Command::Init(args) => {
             let say = Say::new(args.json);
             told(&say, init::init(&args, &say))

@@ -1,13 +1,10 @@
 //! What the publisher's commands need of the configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use alloy_primitives::Address;
 use alloy_signer_local::PrivateKeySigner;
 use clap::Args;
-use figment::Figment;
-use figment::providers::{Env, Format as _, Toml};
-use serde::Deserialize;
 use url::Url;
 
 use super::failure::{Exit, Failure};
@@ -15,6 +12,7 @@ use crate::assets::SetupError;
 use crate::assets::config::{AssetsConfig, GuardConfig, MetadataConfig, ProviderConfig, ProviderError};
 use crate::assets::publisher::{PublishError, Publisher};
 use crate::chain::{Chain, ChainError};
+use crate::config::Config;
 use crate::keeper::KeeperConfig;
 
 /// Where the configuration is.
@@ -25,66 +23,14 @@ pub(crate) struct ConfigArg {
     pub config: Option<PathBuf>,
 }
 
-/// The sections that publishing needs.
-#[derive(Debug, Deserialize)]
-struct Sections {
-    #[serde(default)]
-    server: Server,
-    keeper: KeeperConfig,
-    #[serde(default)]
-    provider: ProviderConfig,
-    #[serde(default)]
-    assets: AssetsConfig,
-    #[serde(default)]
-    metadata: MetadataConfig,
-    #[serde(default)]
-    guard: GuardConfig,
-}
-
-/// Of `[server]`, what stands in documents.
-#[derive(Debug, Deserialize)]
-struct Server {
-    public_url: Url,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        let url = Url::parse("http://127.0.0.1:8030");
-        Self { public_url: url.unwrap_or_else(|_| unreachable!("a constant URL")) }
-    }
-}
-
 impl ConfigArg {
     /// Reads the configuration: the file, then the environment.
     pub(super) fn site(&self) -> Result<Site, Failure> {
-        let mut figment = Figment::new();
-        if let Some(file) = &self.config {
-            if !file.is_file() {
-                let text = format!("There is no configuration {}.", file.display());
-                return Err(
-                    Failure::usage(text).next("name it with --config or BRIZO_CONFIG; `brizo init DIR` makes one")
-                );
-            }
-            figment = figment.merge(Toml::file_exact(file));
-        }
-        let sections: Sections = figment
-            .merge(Env::prefixed("BRIZO_").split("__"))
-            .extract()
-            .map_err(|error| Failure::usage(format!("The configuration is not right: {error}.")))?;
-        let folder = self.config.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-        let (mut provider, mut assets) = (sections.provider, sections.assets);
-        provider.below(folder);
-        assets.below(folder);
-        let chain = sections.keeper.open().map_err(|error| Failure::usage(sentence(&error.to_string())))?;
-        Ok(Site {
-            assets,
-            metadata: sections.metadata,
-            guard: sections.guard,
-            provider,
-            public_url: sections.server.public_url,
-            keeper: sections.keeper,
-            chain,
-        })
+        let config = self.load()?;
+        let public_url = config.server.public_url();
+        let chain = config.keeper.open().map_err(|error| Failure::usage(sentence(&error.to_string())))?;
+        let Config { assets, metadata, provider, guard, keeper, .. } = config;
+        Ok(Site { assets, metadata, guard, keeper, provider, public_url, chain })
     }
 }
 

@@ -1,5 +1,10 @@
 //! From a consumer's request to a specification: the one place where keeper, assets and configuration meet.
 
+mod clerk;
+mod refusal;
+
+pub use clerk::Clerk;
+
 use std::fmt;
 
 use async_trait::async_trait;
