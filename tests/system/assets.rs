@@ -148,8 +148,10 @@ fn raw_code() -> AlgorithmRequest {
 }
 
 fn not_sold<T: std::fmt::Debug>(result: std::result::Result<T, Refusal>) -> String {
-    match denied(result) {
-        Denied::NotSold(text) => text,
+    match result {
+        Err(refusal @ Refusal { why: Why::Denied(Denied::NotSold(_) | Denied::NotListed { .. }), .. }) => {
+            refusal.to_string()
+        }
         other => panic!("{other:?}"),
     }
 }

@@ -1,13 +1,13 @@
 //! What the modules share: one runtime, a time limit for each trial, offers made by hand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use brizo::keeper::{Keeper, Offer, Offers, OffersError, ServiceKind};
-use brizo::types::{Did, U256};
+use brizo::types::{Address, Did, U256};
 use brizo_tests::chain::{Chain, development_key};
 use brizo_tests::deploy::Result;
 use jiff::Timestamp;
@@ -37,14 +37,19 @@ where
     })
 }
 
-/// Offers that a test sets, where a gateway would read documents.
+/// Offers that a test sets, where a gateway would read documents. Sells for every owner but those struck off.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Shelf(Arc<Mutex<HashMap<Did, Vec<Offer>>>>);
+pub(crate) struct Shelf(Arc<Mutex<HashMap<Did, Vec<Offer>>>>, Arc<Mutex<HashSet<Address>>>);
 
 impl Shelf {
     /// Puts an offer of a compute service for a day in force since an hour ago.
     pub(crate) fn put(&self, did: Did, price: U256) {
         self.set(did, vec![offer(1, price, 3_600, None)]);
+    }
+
+    /// Sells nothing of this owner from now on.
+    pub(crate) fn strike_off(&self, owner: Address) {
+        self.1.lock().expect("no panic holds it").insert(owner);
     }
 
     /// Puts these, newest first.
@@ -70,6 +75,10 @@ pub(crate) fn offer(version: u64, price: U256, since: i64, until: Option<i64>) -
 impl Offers for Shelf {
     async fn offers(&self, did: &Did) -> Result<Vec<Offer>, OffersError> {
         self.0.lock().expect("no panic holds it").get(did).cloned().ok_or(OffersError::Unknown)
+    }
+
+    fn is_listed(&self, owner: &Address) -> bool {
+        !self.1.lock().expect("no panic holds it").contains(owner)
     }
 }
 

@@ -235,7 +235,7 @@ impl Assets {
 }
 
 /// Why nothing of this owner's is sold here.
-pub(crate) fn not_listed(owner: &Address) -> String {
+fn not_listed(owner: &Address) -> String {
     format!(
         "its owner {} is none of this gateway's publishers. The operator lists them in assets.publishers.",
         show_address(owner)

@@ -115,15 +115,18 @@ fn check(facts: &Facts<'_>, purpose: Purpose) -> Result<Grant, No> {
     }
     let offer = offer_paid(facts, kind, &lock_id, &lock)?;
     let stored = ConditionIds { lock: lock_id, service: service_id, escrow: escrow_id };
-    let pays = |owner: &Address| {
+    let pays = |(owner, _): &(Address, bool)| {
         let (price, consumer) = (offer.price, &facts.consumer);
         ids::escrow_id(facts.contracts, &agreement.id, price, owner, consumer, &lock_id, &service_id) == escrow_id
     };
-    let receiver = [Some(agreement.did_owner), facts.former_owner]
+    let (receiver, is_listed) = [Some((agreement.did_owner, facts.owner_listed)), facts.former_owner]
         .into_iter()
         .flatten()
         .find(pays)
         .ok_or(Denied::WrongReceiver { owner: agreement.did_owner })?;
+    if !is_listed {
+        return Err(Denied::NotListed { owner: receiver, did: agreement.did }.into());
+    }
     let expires = (offer.timeout_s != 0).then(|| agreement.time.saturating_add(offer.timeout_s));
     let grant = Grant {
         kind,

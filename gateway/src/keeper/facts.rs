@@ -123,9 +123,11 @@ pub struct Facts<'a> {
     pub offers: &'a [Offer],
     /// The time of the block in which the lock was fulfilled, where it was asked for (see `needs_lock_time`).
     pub lock_time: Option<u64>,
-    /// Who owned the asset when the agreement was made, where that was looked up: only if the owner of now is not the one
-    /// whom the agreement pays.
-    pub former_owner: Option<Address>,
+    /// Whether assets of the owner of now are sold here.
+    pub owner_listed: bool,
+    /// Who owned the asset when the agreement was made, and whether his assets are sold here; where that was looked up: only
+    /// if the owner of now is not the one whom the agreement pays.
+    pub former_owner: Option<(Address, bool)>,
     /// What `EscrowReward` holds of the token, where it was read.
     pub escrow_holds: Option<U256>,
     /// Whether this gateway's provider may fulfil the service condition.

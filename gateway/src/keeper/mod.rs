@@ -155,7 +155,6 @@ impl Keeper {
             let (known, decision) = self.ask(agreement, Some(consumer), purpose).await.map_err(refused)?;
             match decision {
                 Decision::Allowed(grant) => {
-                    self.may_sell(&grant.receiver).map_err(refused)?;
                     let known = known.agreement();
                     return Ok(Authorized {
                         agreement,
@@ -185,7 +184,6 @@ impl Keeper {
         let (known, decision) = self.ask(agreement, None, Purpose::Grant).await.map_err(refused)?;
         match decision {
             Decision::Allowed(grant) => {
-                self.may_sell(&grant.receiver).map_err(refused)?;
                 let agreement = known.agreement().clone();
                 let consumer = agreement.grantee(self.chain.contracts(), &self.provider).unwrap_or(Address::ZERO);
                 Ok(Grantable { agreement, consumer, grant })
@@ -193,10 +191,6 @@ impl Keeper {
             Decision::NotYet(not_yet) => Err(refused(Why::NotYet(not_yet))),
             Decision::Denied(denied) => Err(refused(Why::Denied(denied))),
         }
-    }
-
-    fn may_sell(&self, owner: &Address) -> Result<(), Why> {
-        self.offers.may_sell(owner).map_err(|text| Why::Denied(Denied::NotSold(text)))
     }
 
     /// Whether a consumer may use a priced asset: `checkPermissions`, which is true for its owner, its providers, and
@@ -274,6 +268,7 @@ impl Keeper {
             template_approved: beat.compute_approved,
             offers: &offers,
             lock_time: settled.lock_time.get().copied(),
+            owner_listed: self.offers.is_listed(&agreement.did_owner),
             former_owner: None,
             escrow_holds: None,
             may_grant: true,
@@ -315,6 +310,7 @@ impl Keeper {
             template_approved: snapshot.template_approved,
             offers: &offers,
             lock_time: None,
+            owner_listed: self.offers.is_listed(&snapshot.agreement.did_owner),
             former_owner: None,
             escrow_holds: Some(snapshot.escrow_holds),
             may_grant: snapshot.may_grant,
@@ -330,7 +326,8 @@ impl Keeper {
         }
         let mut decision = decide(&facts, purpose);
         if matches!(decision, Decision::Denied(Denied::WrongReceiver { .. })) {
-            facts.former_owner = self.former_owner(&snapshot).await?;
+            let former = self.former_owner(&snapshot).await?;
+            facts.former_owner = former.map(|owner| (owner, self.offers.is_listed(&owner)));
             decision = decide(&facts, purpose);
         }
         if let Decision::Allowed(grant) = &decision {

@@ -73,9 +73,6 @@ pub trait Offers: Send + Sync + std::fmt::Debug {
     /// All offers of an asset, of its current version and of earlier ones, newest first.
     async fn offers(&self, did: &Did) -> Result<Vec<Offer>, OffersError>;
 
-    /// Whether assets of this owner are sold here at all; if not, why, for the consumer. Asked about whoever is paid, before
-    /// a start and before a grant.
-    fn may_sell(&self, _owner: &Address) -> Result<(), String> {
-        Ok(())
-    }
+    /// Whether this gateway sells assets of that owner.
+    fn is_listed(&self, owner: &Address) -> bool;
 }

@@ -41,6 +41,13 @@ pub enum Denied {
         /// Who should be paid.
         owner: Address,
     },
+    /// The asset's owner is none of those whose assets are sold here.
+    NotListed {
+        /// The owner, when it was bought.
+        owner: Address,
+        /// The asset.
+        did: Did,
+    },
     /// The document does not offer that service.
     NotOffered,
     /// The lock was aborted, or its time to be paid has run out.
@@ -154,6 +161,7 @@ impl Denied {
             | Self::WrongPrice { .. }
             | Self::PriceChanged { .. }
             | Self::NotOffered
+            | Self::NotListed { .. }
             | Self::EscrowLocked { .. }
             | Self::EscrowShort { .. }
             | Self::NotProvider { .. }
@@ -292,6 +300,12 @@ impl Denied {
             Self::WrongReceiver { owner } => write!(
                 f,
                 "The escrow of agreement {id} does not pay the asset's owner {} what this consumer locked.",
+                show_address(owner)
+            ),
+            Self::NotListed { owner, did } => write!(
+                f,
+                "Agreement {id} is for {did} of {}, whose assets are not sold at this gateway. Its operator lists publishers \
+                 in assets.publishers.",
                 show_address(owner)
             ),
             Self::NotOffered => write!(f, "The asset of agreement {id} does not offer that service."),

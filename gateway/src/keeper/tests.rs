@@ -39,7 +39,8 @@ struct Scene {
     offers: Vec<Offer>,
     template_approved: bool,
     lock_time: Option<u64>,
-    former_owner: Option<Address>,
+    owner_listed: bool,
+    former_owner: Option<(Address, bool)>,
     escrow_holds: U256,
     may_grant: bool,
     consumer: Address,
@@ -106,6 +107,7 @@ impl Scene {
             offers: vec![offer(1, 10, NOW - 100_000, None)],
             template_approved: true,
             lock_time: None,
+            owner_listed: true,
             former_owner: None,
             escrow_holds: U256::from(10),
             may_grant: true,
@@ -132,6 +134,7 @@ impl Scene {
             template_approved: self.template_approved,
             offers: &self.offers,
             lock_time: self.lock_time,
+            owner_listed: self.owner_listed,
             former_owner: self.former_owner,
             escrow_holds: Some(self.escrow_holds),
             may_grant: self.may_grant,
@@ -169,7 +172,8 @@ fn honest_agreements_start() {
     scene.agreement.actors.reverse();
     assert_eq!(code(&scene.start()), "allowed");
     scene.agreement.did_owner = address(0xdd);
-    scene.former_owner = Some(address(OWNER));
+    scene.former_owner = Some((address(OWNER), true));
+    scene.owner_listed = false;
     assert!(
         matches!(scene.start(), Decision::Allowed(grant) if grant.receiver == address(OWNER)),
         "bought before a sale"
@@ -189,7 +193,7 @@ fn honest_agreements_start() {
 #[test]
 fn what_is_no_honest_agreement_is_denied() {
     type Spoil = fn(&mut Scene);
-    let spoils: [(&str, Spoil, Denied); 12] = [
+    let spoils: [(&str, Spoil, Denied); 13] = [
         ("unknown", |scene| scene.agreement.block = 0, Denied::NoAgreement),
         ("template", |scene| scene.agreement.template = B256::repeat_byte(1), Denied::OtherTemplate),
         ("access", |scene| scene.agreement.template = ACCESS_TEMPLATE, Denied::OtherTemplate),
@@ -210,6 +214,11 @@ fn what_is_no_honest_agreement_is_denied() {
             "other receiver",
             |scene| scene.agreement.did_owner = address(0xdd),
             Denied::WrongReceiver { owner: address(0xdd) },
+        ),
+        (
+            "stranger's asset",
+            |scene| scene.owner_listed = false,
+            Denied::NotListed { owner: address(OWNER), did: Did(B256::repeat_byte(0x22)) },
         ),
         ("no offer", |scene| scene.offers.clear(), Denied::NotOffered),
         (
