@@ -78,6 +78,7 @@ pub struct Setup {
 pub struct State {
     pub(crate) setup: Setup,
     streams: Arc<Semaphore>,
+    started: std::sync::Mutex<Option<Vec<Job>>>,
     ready: Mutex<Option<(Instant, Option<String>)>>,
 }
 
@@ -90,7 +91,18 @@ impl fmt::Debug for State {
 impl State {
     /// Over what a gateway is made of.
     pub fn new(setup: Setup) -> Arc<Self> {
-        Arc::new(Self { setup, streams: Arc::new(Semaphore::new(MOST_STREAMS)), ready: Mutex::new(None) })
+        Arc::new(Self {
+            setup,
+            streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            started: std::sync::Mutex::new(None),
+            ready: Mutex::new(None),
+        })
+    }
+
+    /// The jobs that were started here since the last call; from the first one on they are kept for the next.
+    pub(crate) fn take_started(&self) -> Vec<Job> {
+        let mut started = self.started.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        started.replace(Vec::new()).unwrap_or_default()
     }
 
     /// The backend.
@@ -143,6 +155,9 @@ impl State {
         let job = self.backend().submit(&spec).await?;
         metrics::counter!("brizo_jobs_submitted_total").increment(1);
         tracing::info!(job = %id, owner = %job.owner, "job accepted");
+        if let Some(started) = &mut *self.started.lock().unwrap_or_else(std::sync::PoisonError::into_inner) {
+            started.push(job.clone());
+        }
         Ok(job)
     }
 

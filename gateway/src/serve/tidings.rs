@@ -14,14 +14,17 @@ const EVERY: Duration = Duration::from_secs(2);
 /// How many ends of the time before this gateway ran are looked for at most.
 const MISSED: usize = 10_000;
 
-/// Looks at the open jobs every two seconds: one that is no longer among them has ended, and is recorded. `audit_file`
-/// tells by its own time from when on ends may have been missed while no gateway ran.
+/// Looks at the open jobs every two seconds: one that was among them, or was started here since, and is no longer, has
+/// ended, and is recorded. `audit_file` tells by its own time from when on ends may have been missed while no gateway ran.
+/// A record may come twice, from two gateways or around a restart; none is left out.
 pub(super) async fn tell(state: Arc<State>, audit_file: Option<PathBuf>, shutdown: CancellationToken) {
     let since = audit_file.and_then(|file| std::fs::metadata(file).ok()?.modified().ok());
     let mut open: HashMap<JobId, Job> = HashMap::new();
     let mut caught_up = false;
     let mut rounds = 0_u32;
     loop {
+        let started = state.take_started();
+        open.extend(started.into_iter().map(|job| (job.id, job)));
         match open_jobs(&state).await {
             Ok(now) => {
                 if !caught_up {
@@ -79,6 +82,7 @@ async fn record(state: &State, id: &JobId, seen: &Job) {
 
 /// Records the ends of the time in which no gateway ran: those after the audit file was last written.
 async fn catch_up(state: &State, since: Option<SystemTime>) {
+    let since = since.and_then(|since| since.checked_sub(2 * EVERY));
     let Some(since) = since.and_then(|since| jiff::Timestamp::try_from(since).ok()) else { return };
     let phases = Phase::ALL.into_iter().filter(|phase| phase.is_end()).collect();
     let filter = JobFilter { phases, ..JobFilter::default() };
