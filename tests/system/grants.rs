@@ -1,7 +1,7 @@
 //! Granting and ordering on the real contracts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy_primitives::{Address, B256, U256};
@@ -126,25 +126,29 @@ async fn only_a_provider_grants() -> Result<()> {
     Ok(())
 }
 
-/// Watches with a granter until dropped.
+/// Watches with a granter until told to stop.
 struct Watching {
     shutdown: CancellationToken,
-    task: tokio::task::JoinHandle<Vec<Event>>,
+    events: Arc<Mutex<Vec<Event>>>,
+    task: tokio::task::JoinHandle<()>,
 }
 
 impl Watching {
     fn start(granter: Granter) -> Self {
         let shutdown = CancellationToken::new();
-        let stop = shutdown.clone();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (stop, told) = (shutdown.clone(), Arc::clone(&events));
         let task = tokio::spawn(async move {
-            let mut events = Vec::new();
-            granter.watch(stop, |event| events.push(event)).await;
-            events
+            granter.watch(stop, |event| told.lock().expect("no panic holds it").push(event)).await;
         });
-        Self { shutdown, task }
+        Self { shutdown, events, task }
     }
 
-    async fn stop(self) -> Result<Vec<Event>> {
+    fn events(&self) -> Vec<Event> {
+        self.events.lock().expect("no panic holds it").clone()
+    }
+
+    async fn stop(self) -> Result<()> {
         self.shutdown.cancel();
         Ok(tokio::time::timeout(Duration::from_secs(10), self.task).await??)
     }
@@ -193,13 +197,12 @@ async fn order_and_watch() -> Result<()> {
     let expected = Standing { did: world.did, lock: done, service: done, escrow: done };
     assert_eq!(standing(chain, agreement).await?, Some(expected));
     world.keeper.authorize(agreement, world.consumer.address()).await?;
-    // Both transactions are seen done in the next round.
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
-    let events = watching.stop().await?;
-    let sent = events.iter().filter(|event| matches!(event, Event::Sent(..))).count();
-    assert_eq!(sent, 1, "{events:?}");
-    assert!(events.iter().any(|event| matches!(event, Event::Granted { .. })), "{events:?}");
-    Ok(())
+    while !watching.events().iter().any(|event| matches!(event, Event::Granted { .. })) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let events = watching.events();
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::Sent(..))).count(), 1, "{events:?}");
+    watching.stop().await
 }
 
 async fn granted(world: &World, purchase: &brizo_tests::chain::Purchase) -> Result<()> {
@@ -224,8 +227,7 @@ async fn watch_finds_what_came_before_it() -> Result<()> {
     world.not_yet(&unpaid, NotYet::LockUnpaid).await;
     world.chain.lock(&world.consumer, &unpaid).await?;
     granted(&world, &unpaid).await?;
-    watching.stop().await?;
-    Ok(())
+    watching.stop().await
 }
 
 /// The head from one node, logs from another that is so many blocks behind and answers for what it lacks with nothing.
@@ -280,8 +282,7 @@ async fn behind(blocks: u64, lies: bool) -> Result<()> {
     assert!(world.start(&purchase).await.is_err(), "the proxy hides nothing");
     lags.store(false, Ordering::SeqCst);
     granted(&world, &purchase).await?;
-    watching.stop().await?;
-    Ok(())
+    watching.stop().await
 }
 
 /// Further behind than the scan ever looks back: the missing block itself must hold it up.

@@ -9,7 +9,7 @@ use brizo::chain::contracts::{
     ACCESS_TEMPLATE, COMPUTE_TEMPLATE, Condition, DIDRegistry, EscrowReward, LockRewardCondition, ServiceCondition,
     TemplateStoreManager,
 };
-use brizo::keeper::{Authorized, Denied, NotYet, Refusal, Why, ids};
+use brizo::keeper::{Authorized, Denied, Keeper, NotYet, Refusal, Why, ids};
 use brizo::types::AgreementId;
 use brizo_tests::chain::{Purchase, development_key, fresh};
 use brizo_tests::deploy::Result;
@@ -236,14 +236,14 @@ async fn each_step_is_waited_for() -> Result<()> {
     world.chain.grant(&world.provider, &purchase).await?;
     world.not_yet(&purchase, NotYet::EscrowUnreleased).await;
     // A start that comes between the provider's two transactions waits for the second.
-    let patient = brizo::keeper::Keeper::new(
-        Arc::clone(world.chain.chain()),
-        world.chain.keeper_config(None),
-        world.provider.address(),
-        Arc::new(world.shelf.clone()),
-    );
+    let proxy = Proxy::start(world.chain.url(), Honest).await?;
+    let config = world.chain.keeper_config(Some(proxy.url()));
+    let provider = world.provider.address();
+    let patient = Keeper::new(Arc::new(config.open()?), config, provider, Arc::new(world.shelf.clone()));
     let (started, released) = tokio::join!(patient.authorize(purchase.id, world.consumer.address()), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        while proxy.round_trips() < 4 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         world.chain.release(&world.stranger, &purchase).await
     });
     released?;

@@ -282,6 +282,10 @@ impl Rpc {
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
             .map(Duration::from_secs);
         let body = response.bytes().await.map_err(|error| ChainError::from_http(&error))?;
+        // What stands in the body of these is a gateway's page, or the same in other words.
+        if matches!(status.as_u16(), 429 | 502..=504) {
+            return Err(ChainError::Unreachable { cause: format!("HTTP status {}", status.as_u16()), retry_after });
+        }
         match serde_json::from_slice::<ResponsePacket>(&body) {
             Ok(packet) if status.is_success() || matches!(packet, ResponsePacket::Single(_)) => Ok(packet),
             _ if status.is_success() => Err(ChainError::unreachable("its answer is no JSON-RPC")),
