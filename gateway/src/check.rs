@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::api::Audit;
-use crate::assets::SealKeys;
+use crate::assets::config::ProviderError;
+use crate::assets::{Assets, SealKeys};
 use crate::config::Config;
 use crate::problem::Problem;
 use crate::service::Clerk;
@@ -44,10 +45,7 @@ pub async fn check(config: &Config) -> Vec<Finding> {
     if findings.is_empty() {
         findings.push(Finding::good("configuration", format!("clients reach {}", config.server.public_url())));
     }
-    findings.push(match config.provider.address() {
-        Ok(address) => Finding::good("provider", show_address(&address)),
-        Err(error) => Finding::bad("provider", error),
-    });
+    findings.push(provider(config));
     findings.push(match SealKeys::load(&config.assets.seal_key_file, &config.assets.previous_seal_key_files) {
         Ok(_) => Finding::good("seal key", config.assets.seal_key_file.display().to_string()),
         Err(error) => Finding::bad("seal key", error),
@@ -64,8 +62,28 @@ pub async fn check(config: &Config) -> Vec<Finding> {
         });
     }
     findings.extend(chain(config).await);
+    findings.push(state(config));
     findings.extend(backend(config).await);
     findings
+}
+
+/// The provider. Its key is needed to publish and to grant, not to serve, so that it may be elsewhere.
+fn provider(config: &Config) -> Finding {
+    let named = config.provider.key_file.is_some() || config.provider.keystore.is_some();
+    match (config.provider.address(), config.provider.signer()) {
+        (Ok(address), Ok(_)) => Finding::good("provider", format!("{}, with its key", show_address(&address))),
+        (Ok(address), Err(error @ ProviderError::Key(_))) => Finding::good(
+            "provider",
+            format!(
+                "{}; its key can't be read here, which publish and grant would need: {error}",
+                show_address(&address)
+            ),
+        ),
+        (Ok(address), Err(ProviderError::NoKey)) if !named => {
+            Finding::good("provider", format!("{}, without its key", show_address(&address)))
+        }
+        (Err(error), _) | (Ok(_), Err(error)) => Finding::bad("provider", error),
+    }
 }
 
 async fn chain(config: &Config) -> Vec<Finding> {
@@ -94,14 +112,26 @@ async fn chain(config: &Config) -> Vec<Finding> {
         ),
         Err(error) => Finding::bad("chain", error),
     };
-    let store = match clerk.assets().await {
-        Ok(assets) => match assets.probe().await {
-            Ok(()) => Finding::good("metadata", config.metadata.url.to_string()),
-            Err(error) => Finding::bad("metadata", format!("{} (metadata.url): {error}", config.metadata.url)),
-        },
-        Err(problem) => Finding::bad("metadata", cause(&problem)),
-    };
-    vec![chain, store]
+    let mut findings = vec![chain];
+    match clerk.assets().await {
+        Ok(assets) => findings.extend(documents(config, assets).await),
+        Err(problem) => findings.push(Finding::bad("metadata", cause(&problem))),
+    }
+    findings
+}
+
+/// The metadata store, and each document of it that can't be sold as it stands.
+async fn documents(config: &Config, assets: &Assets) -> Vec<Finding> {
+    let url = &config.metadata.url;
+    let down = |error| vec![Finding::bad("metadata", format!("{url} (metadata.url): {error}"))];
+    if let Err(error) = assets.probe().await {
+        return down(error);
+    }
+    match assets.faults().await {
+        Ok(faults) if faults.is_empty() => vec![Finding::good("metadata", url.to_string())],
+        Ok(faults) => faults.into_iter().map(|fault| Finding::bad("document", fault)).collect(),
+        Err(error) => down(error),
+    }
 }
 
 fn cause(problem: &Problem) -> String {
@@ -116,6 +146,27 @@ async fn backend(config: &Config) -> Vec<Finding> {
         return vec![Finding::good("sandbox", format!("it can be built here; runtimes: {}", runtimes.join(", ")))];
     }
     lines.into_iter().map(|line| Finding::bad("sandbox", line)).collect()
+}
+
+/// Whether the backend's state can be written: its folder, or the nearest one above it that there is.
+#[cfg(feature = "process")]
+fn state(config: &Config) -> Finding {
+    let folder = &config.backend.process.state_dir;
+    let Some(there) = folder.ancestors().find(|ancestor| ancestor.is_dir()) else {
+        return Finding::bad("state", format!("backend.process.state_dir {} can't be made", folder.display()));
+    };
+    match tempfile::tempfile_in(there) {
+        Ok(_) => Finding::good("state", folder.display().to_string()),
+        Err(error) => Finding::bad(
+            "state",
+            format!("{} can't be written (backend.process.state_dir {}): {error}", there.display(), folder.display()),
+        ),
+    }
+}
+
+#[cfg(not(feature = "process"))]
+fn state(_config: &Config) -> Finding {
+    Finding::good("state", "none")
 }
 
 #[cfg(not(feature = "process"))]

@@ -1,7 +1,7 @@
 //! HTTP: the `/api/v1/jobs` family, health, the backend's description, and the document of it all.
 //!
 //! [`app`] builds the whole of it over any [`Backend`] and [`Desk`]; [`State`] is what its handlers share. Each family is
-//! one `#[OpenApi]` value; [`document`] lists them all, so that what is served and what is documented can't differ.
+//! one `#[OpenApi]` value; `document` lists them all, so that what is served and what is documented can't differ.
 
 mod audit;
 mod bearer;
@@ -211,8 +211,14 @@ impl State {
         }
         let (chain, backend) = futures::join!(self.setup.desk.ready(), self.backend().health());
         let answer = match (chain, backend) {
-            (Err(problem), _) => Some(problem.detail().to_owned()),
-            (_, Err(error)) => Some(error.message().to_owned()),
+            (Err(problem), _) => {
+                tracing::warn!(?problem, "not ready: chain or metadata store");
+                Some(problem.detail().to_owned())
+            }
+            (_, Err(error)) => {
+                tracing::warn!(?error, "not ready: backend");
+                Some(error.message().to_owned())
+            }
             _ => None,
         };
         *ready = Some((Instant::now(), answer.clone()));

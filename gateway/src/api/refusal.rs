@@ -88,7 +88,7 @@ pub(crate) fn respond(problem: &Problem, request_id: &str) -> Response {
     response
 }
 
-/// A problem on its way out of a handler. Its response is made by [`super::frame::Frame`], which knows the request's id.
+/// A problem on its way out of a handler. Its response is made by `frame`, which knows the request's id.
 impl From<Problem> for poem::Error {
     fn from(problem: Problem) -> Self {
         let status = StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -83,7 +83,7 @@ pub(crate) struct PublishArgs {
     /// With --update: register the asset's URL on chain anew, after server.public_url has changed
     #[arg(long, requires = "update")]
     pub register: bool,
-    /// The publisher's private key: 64 hex digits or a keystore [default: that of [provider]]
+    /// The publisher's private key: 64 hex digits or a keystore [default: that of the configuration]
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,
     /// The password of a keystore

@@ -121,8 +121,12 @@ pub(super) fn chain_failure(error: &ChainError, account: Address) -> Failure {
     failure
 }
 
-/// With a capital letter and a full stop.
+/// With a capital letter, unless it begins with a key or a path, and a full stop.
 pub(super) fn sentence(text: &str) -> String {
+    let word = text.split_whitespace().next().unwrap_or_default();
+    if word.trim_end_matches(['.', ',', ':']).contains(['.', '_', '/']) {
+        return if text.ends_with(['.', '!', '?', '`']) { text.to_owned() } else { format!("{text}.") };
+    }
     let mut chars = text.chars();
     let first = chars.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     let end = if text.ends_with(['.', '!', '?', '`']) { "" } else { "." };

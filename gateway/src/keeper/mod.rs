@@ -1,6 +1,6 @@
 //! The keeper: does an agreement on chain give this consumer this service?
 //!
-//! [`decide`] is the one pure function, which authorization and grants both call. Around it: two batches of reads for an
+//! [`decide()`] is the one pure function, which authorization and grants both call. Around it: two batches of reads for an
 //! agreement that is new here, one shared by all requests in flight for one that is known, and a memory of what can never
 //! change again. The head and a template's approval are never remembered.
 

@@ -26,6 +26,8 @@ use crate::keeper::OpenError;
 use crate::service::Clerk;
 use crate::types::{Address, show_address};
 
+/// The most of a request's headers over HTTP/2: a target of 60 KiB, and room for the others.
+const HEADERS: u32 = 96 * 1024;
 /// How long answers that are under way may take after the gateway was told to end.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// A connection that says nothing for so long is closed; streams say something every 15 s.
@@ -146,6 +148,7 @@ impl Gateway {
         let app = api::app(&state);
         let served = Server::new_with_acceptor(acceptor)
             .idle_timeout(IDLE)
+            .http2_max_header_list_size(HEADERS)
             .run_with_graceful_shutdown(app, shutdown.cancelled(), Some(FAREWELL))
             .await;
         shutdown.cancel();
