@@ -93,7 +93,10 @@ impl Jobs {
     ) -> Result<Started, Refusal<StartRefusals>> {
         let access = self.0.caller(&bearer, Scope::Run).await?;
         let key = idempotency_key(headers)?;
-        let start = body.parse()?;
+        let start = {
+            let _room = if body.is_small() { None } else { self.0.room_for_body().await };
+            body.read().await?
+        };
         let owner = owner(access.consumer)?;
         let provider = show_address(&self.0.setup.provider);
         let id = key.map_or_else(JobId::random, |key| JobId::from_key(&provider, &owner, key));

@@ -40,6 +40,8 @@ use crate::problem::{Code, Problem};
 use crate::service::{Desk, StartRequest};
 use crate::types::{Address, show_address};
 
+/// How many large bodies are read at once, which bounds the memory that they take.
+const MOST_BODIES: usize = 32;
 /// How many streams (logs, events) are open at once.
 const MOST_STREAMS: usize = 1_024;
 
@@ -78,6 +80,7 @@ pub struct Setup {
 pub struct State {
     pub(crate) setup: Setup,
     streams: Arc<Semaphore>,
+    bodies: Semaphore,
     started: std::sync::Mutex<Option<Vec<Job>>>,
     ready: Mutex<Option<(Instant, Option<String>)>>,
 }
@@ -94,6 +97,7 @@ impl State {
         Arc::new(Self {
             setup,
             streams: Arc::new(Semaphore::new(MOST_STREAMS)),
+            bodies: Semaphore::new(MOST_BODIES),
             started: std::sync::Mutex::new(None),
             ready: Mutex::new(None),
         })
@@ -190,6 +194,11 @@ impl State {
         })?;
         self.setup.links.check(&id, what, expires, mac, brizo_backend::now().as_second())?;
         Ok(id)
+    }
+
+    /// Waits for a place among the large bodies that are read. Nobody closes the semaphore, so there always is one.
+    pub(crate) async fn room_for_body(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.bodies.acquire().await.ok()
     }
 
     /// A place among the open streams, held as long as the stream.

@@ -1,9 +1,9 @@
 //! The body of a start: read as bytes, hashed as it was sent, then parsed with a text for each way to get it wrong.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use brizo_backend::RequestDigest;
-use bytes::Bytes;
 use poem::{Request, RequestBody};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
@@ -25,8 +25,16 @@ const MOST_BODY_BYTES: usize = 6 * MOST_CODE_BYTES + 64 * 1024;
 /// More datasets than anybody joins.
 const MOST_AGREEMENTS: usize = 32;
 
-/// The body of a start, as it was sent.
-pub(crate) struct StartBody(pub(crate) Bytes);
+/// How long a body may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A body up to here is small: any number of them is read at once.
+const SMALL_BYTES: usize = 64 * 1024;
+
+/// The body of a start, not read yet: nobody who has not signed makes the gateway hold one.
+pub(crate) struct StartBody {
+    body: poem::Body,
+    small: bool,
+}
 
 /// A request, and the digest of its body.
 #[derive(Debug)]
@@ -36,9 +44,30 @@ pub(crate) struct Start {
 }
 
 impl StartBody {
-    /// Parses it.
-    pub(crate) fn parse(&self) -> Result<Start, Problem> {
-        let value: Value = serde_json::from_slice(&self.0)
+    /// Whether its length is known, and small.
+    pub(crate) fn is_small(&self) -> bool {
+        self.small
+    }
+
+    /// Reads it and parses it.
+    pub(crate) async fn read(self) -> Result<Start, Problem> {
+        match tokio::time::timeout(PATIENCE, self.body.into_bytes_limit(MOST_BODY_BYTES)).await {
+            Ok(Ok(bytes)) => Start::parse(&bytes),
+            Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(too_large()),
+            Ok(Err(error)) => Err(Problem::invalid("The body broke off.").because(error)),
+            Err(_) => Err(Problem::invalid("The body did not arrive within 30 seconds.")),
+        }
+    }
+}
+
+fn too_large() -> Problem {
+    Problem::new(Code::TooLarge, format!("The body is at most {MOST_BODY_BYTES} bytes."))
+}
+
+impl Start {
+    /// Hashes the body as it was sent, and parses it.
+    fn parse(body: &[u8]) -> Result<Self, Problem> {
+        let value: Value = serde_json::from_slice(body)
             .map_err(|error| Problem::invalid(format!("The body is not JSON: {error}.")))?;
         let canonical = serde_jcs::to_vec(&value).map_err(Problem::internal)?;
         let digest = RequestDigest(format!("1:{}", hex::encode(Sha256::digest(&canonical))));
@@ -57,7 +86,7 @@ impl StartBody {
                 format!("There is no field {name:?}; there are agreements, algorithm and limits."),
             ));
         }
-        Ok(Start { request: StartRequest { agreements, algorithm, limits }, digest })
+        Ok(Self { request: StartRequest { agreements, algorithm, limits }, digest })
     }
 }
 
@@ -223,17 +252,12 @@ impl ParsePayload for StartBody {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(request: &Request, body: &mut RequestBody) -> poem::Result<Self> {
-        let too_large = || Problem::new(Code::TooLarge, format!("The body is at most {MOST_BODY_BYTES} bytes."));
         let told = request.header("content-length").and_then(|length| length.parse::<usize>().ok());
         if told.is_some_and(|length| length > MOST_BODY_BYTES) {
             return Err(too_large().into());
         }
         let body = body.take().map_err(|_| Problem::invalid("There is no body."))?;
-        match body.into_bytes_limit(MOST_BODY_BYTES).await {
-            Ok(bytes) => Ok(Self(bytes)),
-            Err(poem::error::ReadBodyError::PayloadTooLarge) => Err(too_large().into()),
-            Err(error) => Err(Problem::invalid("The body broke off.").because(error).into()),
-        }
+        Ok(Self { body, small: told.is_some_and(|length| length <= SMALL_BYTES) })
     }
 }
 
@@ -385,7 +409,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Start, Problem> {
-        StartBody(Bytes::copy_from_slice(text.as_bytes())).parse()
+        Start::parse(text.as_bytes())
     }
 
     fn good() -> String {
@@ -443,6 +467,15 @@ mod tests {
         }
         let twice = good().replace("[\"0x", &format!("[\"{}\",\"0x", "AB".repeat(32)));
         assert_eq!(parse(&twice).unwrap_err().parts()[0].pointer, "/agreements/1");
+    }
+
+    #[test]
+    fn no_number_is_too_large_to_be_hashed() {
+        for number in ["18446744073709551615", "9007199254740993"] {
+            let body = good().replace("\"cpu\":1.0", &format!("\"memory_bytes\":{number}"));
+            assert_eq!(parse(&body).unwrap().request.limits.memory_bytes, number.parse().ok());
+        }
+        assert_eq!(parse(&good().replace("1.0", "1e999")).unwrap_err().status(), 400);
     }
 
     #[test]
