@@ -21,6 +21,9 @@ pub trait Tamper: Send + Sync + 'static {
     /// Changes a call before the node sees it.
     fn request(&self, _method: &str, _params: &mut Value) {}
 
+    /// Changes all that goes back for one HTTP request, after each answer was changed.
+    fn packet(&self, _answers: &mut Value) {}
+
     /// Changes a result on its way back. An `Err` becomes a JSON-RPC error of that code and text.
     fn response(&self, _method: &str, _params: &Value, _result: &mut Value) -> Result<(), (i64, String)> {
         Ok(())
@@ -159,6 +162,7 @@ impl Shared {
                 }
             }
         });
+        self.tamper.packet(&mut answers);
         Ok(serde_json::to_vec(&answers)?)
     }
 }

@@ -15,7 +15,7 @@ use brizo_tests::chain::{Purchase, development_key, fresh};
 use brizo_tests::deploy::Result;
 use brizo_tests::proxy::{Honest, Proxy, Tamper};
 use libtest_mimic::Trial;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{keeper, offer, trial};
 use crate::world::{PRICE, World, denied};
@@ -440,22 +440,74 @@ async fn round_trips() -> Result<()> {
     Ok(())
 }
 
-struct Down;
-impl Tamper for Down {
+/// What nodes and their balancers do on a bad day.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    Status(u16),
+    WholeBatchRefused,
+    OneAnswerMissing,
+    OneAnswerRefused,
+    NoJsonRpc,
+    WrongShape,
+    AnyOrder,
+}
+
+impl Tamper for Fault {
     fn status(&self) -> Option<u16> {
-        Some(429)
+        if let Self::Status(status) = self { Some(*status) } else { None }
+    }
+
+    fn packet(&self, answers: &mut Value) {
+        let error = |text: &str| json!({"jsonrpc": "2.0", "id": null, "error": {"code": -32000, "message": text}});
+        let Some(list) = answers.as_array_mut() else { return };
+        match self {
+            Self::Status(_) => {}
+            Self::WholeBatchRefused => *answers = error("batch limit exceeded"),
+            Self::OneAnswerMissing => list.truncate(list.len() - 1),
+            Self::OneAnswerRefused => {
+                let last = list.last_mut().expect("no batch is empty");
+                let id = last["id"].clone();
+                *last = error("missing trie node");
+                last["id"] = id;
+            }
+            Self::NoJsonRpc => *answers = json!("<html>Sign in</html>"),
+            Self::WrongShape => {
+                for answer in list {
+                    answer["result"] = json!("0x");
+                }
+            }
+            Self::AnyOrder => list.reverse(),
+        }
     }
 }
 
+/// Whatever the node does, a consumer who has paid is told to come back, never that the agreement is no good.
 async fn trouble_is_never_a_no() -> Result<()> {
     let world = World::new().await?;
     let purchase = world.bought().await?;
-    let proxy = Proxy::start(world.chain.url(), Down).await?;
-    let keeper = keeper(&world.chain, &world.shelf, Some(proxy.url()))?;
-    let refusal = keeper.authorize(purchase.id, world.consumer.address()).await.expect_err("the node is down");
-    assert!(matches!(refusal.why, Why::Unavailable(_)), "{refusal:?}");
-    assert_eq!(refusal.code(), "unavailable");
-    assert!(refusal.retry_after().is_some_and(|wait| !wait.is_zero()));
+    let faults = [
+        Fault::Status(429),
+        Fault::Status(500),
+        Fault::WholeBatchRefused,
+        Fault::OneAnswerMissing,
+        Fault::OneAnswerRefused,
+        Fault::NoJsonRpc,
+        Fault::WrongShape,
+        Fault::AnyOrder,
+    ];
+    for fault in faults {
+        let proxy = Proxy::start(world.chain.url(), fault).await?;
+        let keeper = keeper(&world.chain, &world.shelf, Some(proxy.url()))?;
+        match keeper.authorize(purchase.id, world.consumer.address()).await {
+            Ok(_) => assert_eq!(fault, Fault::AnyOrder),
+            Err(refusal) => {
+                assert!(matches!(refusal.why, Why::Unavailable(_)), "{fault:?}: {refusal:?}");
+                assert_eq!(refusal.code(), "unavailable");
+                assert!(refusal.retry_after().is_some_and(|wait| !wait.is_zero()));
+                assert_ne!(fault, Fault::AnyOrder, "{refusal:?}");
+            }
+        }
+    }
     Ok(())
 }
 

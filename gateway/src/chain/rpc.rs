@@ -293,3 +293,41 @@ impl Rpc {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An error ends in logs and in front of clients; the key of a node's provider is paid for.
+    #[tokio::test]
+    async fn errors_do_not_name_the_node() {
+        // Nothing listens on port 1 of loopback.
+        let rpc = Rpc::new("http://user:hunter2@127.0.0.1:1/v3/apikey?token=abcdef".parse().unwrap()).unwrap();
+        let mut batch = Batch::new();
+        let _ = batch.head();
+        let error = rpc.send(batch).await.unwrap_err();
+        assert!(error.is_retryable());
+        let shown = format!("{error} {error:?} {rpc:?}");
+        for secret in ["user", "hunter2", "apikey", "abcdef"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_one_json_rpc_array() {
+        let mut batch = Batch::new();
+        let _ = batch.head();
+        let _ = batch.block(16);
+        let _ = batch.call(Address::ZERO, &crate::chain::contracts::OceanToken::renounceMinterCall {}, At::Number(1));
+        batch.body.push(b']');
+        let sent: serde_json::Value = serde_json::from_slice(&batch.body).unwrap();
+        let expected = serde_json::json!([
+            {"jsonrpc": "2.0", "id": 0, "method": "eth_getBlockByNumber", "params": ["latest", false]},
+            {"jsonrpc": "2.0", "id": 1, "method": "eth_getBlockByNumber", "params": ["0x10", false]},
+            {"jsonrpc": "2.0", "id": 2, "method": "eth_call", "params": [
+                {"to": "0x0000000000000000000000000000000000000000", "data": "0x98650275"}, "0x1"
+            ]},
+        ]);
+        assert_eq!(sent, expected);
+    }
+}

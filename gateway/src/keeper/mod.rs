@@ -7,6 +7,7 @@
 mod config;
 mod decide;
 mod facts;
+mod former;
 pub mod ids;
 mod offers;
 mod pulse;
@@ -341,7 +342,7 @@ impl Keeper {
         if let Some(owner) = self.former_owners.get(&agreement.id).await {
             return Ok(owner);
         }
-        let owner = reader::former_owner(&self.chain, &agreement.did, agreement.block, snapshot.head.number).await?;
+        let owner = former::owner(&self.chain, &agreement.did, agreement.block, snapshot.head.number).await?;
         self.former_owners.insert(agreement.id, owner).await;
         Ok(owner)
     }
