@@ -465,10 +465,10 @@ impl Tamper for Fault {
             Self::WholeBatchRefused => *answers = error("batch limit exceeded"),
             Self::OneAnswerMissing => list.truncate(list.len() - 1),
             Self::OneAnswerRefused => {
-                let last = list.last_mut().expect("no batch is empty");
-                let id = last["id"].clone();
-                *last = error("missing trie node");
-                last["id"] = id;
+                let refused = list.last_mut().expect("no batch is empty");
+                let id = refused["id"].clone();
+                *refused = error("missing trie node");
+                refused["id"] = id;
             }
             Self::NoJsonRpc => *answers = json!("<html>Sign in</html>"),
             Self::WrongShape => {
