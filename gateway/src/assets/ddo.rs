@@ -51,6 +51,16 @@ pub enum ServiceKind {
     Access,
 }
 
+impl ServiceKind {
+    /// Its `type` in a document.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Compute => "compute",
+            Self::Access => "access",
+        }
+    }
+}
+
 /// A service that is sold.
 #[derive(Debug, Clone)]
 pub struct Service {
@@ -93,6 +103,7 @@ pub struct Ddo {
     pub(crate) files: Vec<FileEntry>,
     pub(crate) encrypted_files: Option<String>,
     pub(crate) container: Option<Json>,
+    problems: Vec<String>,
 }
 
 impl Ddo {
@@ -121,7 +132,16 @@ impl Ddo {
         let mut amounts: Vec<Amount> =
             services.iter().flat_map(|service| <[Amount; 2]>::from(amounts(service))).collect();
         amounts.push(Amount::read(main.get("price")));
-        let sold = |kind, word| of_type(word).next().map(|service| read_service(kind, service));
+        let mut problems = Vec::new();
+        let mut sold = |kind: ServiceKind| {
+            let word = kind.word();
+            let service = of_type(word).next().map(|service| read_service(kind, service, &mut problems));
+            if of_type(word).nth(1).is_some() {
+                problems.push(format!("there are several {word} services, of which only the first counts"));
+            }
+            service
+        };
+        let services = [sold(ServiceKind::Compute), sold(ServiceKind::Access)];
         Ok(Self {
             did,
             asset_type: match text("type").as_str() {
@@ -130,10 +150,7 @@ impl Ddo {
                 other => AssetType::Other(other.to_owned()),
             },
             name: text("name"),
-            services: [sold(ServiceKind::Compute, "compute"), sold(ServiceKind::Access, "access")]
-                .into_iter()
-                .flatten()
-                .collect(),
+            services: services.into_iter().flatten().collect(),
             stated_at: time("updated").or_else(|| time("created")),
             is_priced: amounts.iter().any(Amount::is_priced),
             files: main.get("files").map(Json::items).unwrap_or_default().iter().map(read_file).collect(),
@@ -142,6 +159,7 @@ impl Ddo {
                 .and_then(Json::text)
                 .map(ToOwned::to_owned),
             container: main.at(&["algorithm", "container"]).cloned(),
+            problems,
         })
     }
 
@@ -151,11 +169,8 @@ impl Ddo {
     }
 
     /// What is wrong with it, in words: what `brizo publish` and `brizo check` refuse.
-    pub fn problems(&self) -> Vec<String> {
-        self.services
-            .iter()
-            .flat_map(|service| service.price.problems.iter().map(|why| format!("{:?} service: {why}", service.kind)))
-            .collect()
+    pub fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     /// The compute service.
@@ -186,17 +201,28 @@ fn amounts(service: &Json) -> (Amount, Amount) {
     (Amount::read(first), Amount::read(service.at(&["attributes", "main", "price"])))
 }
 
-fn read_service(kind: ServiceKind, service: &Json) -> Service {
+fn read_service(kind: ServiceKind, service: &Json, problems: &mut Vec<String>) -> Service {
     let (first, main) = amounts(service);
-    let timeout = match service.at(&["attributes", "main", "timeout"]) {
-        Some(Json::Number(digits) | Json::Text(digits)) => digits.parse().ok(),
-        _ => None,
+    let price = Price::of(&first, &main);
+    problems.extend(price.problems.iter().map(|why| format!("the price of the {} service: {why}", kind.word())));
+    let timeout_s = match service.at(&["attributes", "main", "timeout"]) {
+        None | Some(Json::Null) => TIMEOUT,
+        Some(Json::Number(digits) | Json::Text(digits)) if digits.parse::<u64>().is_ok() => {
+            digits.parse().unwrap_or(TIMEOUT)
+        }
+        Some(_) => {
+            problems.push(format!(
+                "the timeout of the {} service is no whole number of seconds; {TIMEOUT} counts",
+                kind.word()
+            ));
+            TIMEOUT
+        }
     };
     Service {
         kind,
         endpoint: service.get("serviceEndpoint").and_then(Json::text).unwrap_or_default().to_owned(),
-        price: Price::of(&first, &main),
-        timeout_s: timeout.unwrap_or(TIMEOUT),
+        price,
+        timeout_s,
         privacy: Privacy::read(service.at(&["attributes", "main", "privacy"])),
     }
 }
@@ -248,6 +274,19 @@ mod tests {
         for name in ["oeps/oep7-v0.2-ddo-example.json", "oeps/oep8-v0.4-ddo-example-access.json"] {
             fixture(name);
         }
+    }
+
+    #[test]
+    fn what_clients_would_read_differently_is_told() {
+        let file = format!("{}/../tests/fixtures/brizo/ddo_with_compute_service.json", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(file).unwrap();
+        let read = |text: &str| Ddo::read(&Json::parse(text.as_bytes()).unwrap()).unwrap();
+        let soon = read(&text.replacen("\"timeout\": 86400", "\"timeout\": \"soon\"", 1));
+        assert!(soon.problems()[0].contains("timeout") && soon.compute().unwrap().timeout_s == 86_400);
+        let ever = read(&text.replacen("\"timeout\": 86400", "\"timeout\": \"0\"", 1));
+        assert!(ever.problems().is_empty() && ever.compute().unwrap().timeout_s == 0);
+        let twice = read(&text.replacen("\"type\": \"metadata\"", "\"type\": \"compute\"", 1));
+        assert!(twice.problems().iter().any(|why| why.contains("several compute")), "{:?}", twice.problems());
     }
 
     #[test]

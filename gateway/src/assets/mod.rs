@@ -225,7 +225,7 @@ impl Assets {
                 }
             };
             let ddo = &asset.current().ddo;
-            faults.extend(ddo.problems().into_iter().map(|why| format!("{did}: {why}")));
+            faults.extend(ddo.problems().iter().map(|why| format!("{did}: {why}")));
             let elsewhere = ddo.compute().map_or(Ok(()), |service| self.is_here(&did, service));
             let sealed = self.files(&did, ddo).map(drop);
             faults.extend([elsewhere, sealed].into_iter().filter_map(Result::err).map(|problem| problem.to_string()));

@@ -142,8 +142,8 @@ impl Publisher {
     async fn write(&self, did: &Did, version: u64, document: &Json) -> Result<(), PublishError> {
         let text = document.pretty();
         let ddo = Ddo::parse(text.as_bytes(), did).map_err(|error| PublishError::Refused(error.to_string()))?;
-        if let Some(problem) = ddo.problems().into_iter().next() {
-            return Err(PublishError::Refused(problem));
+        if let Some(problem) = ddo.problems().first() {
+            return Err(PublishError::Refused(problem.clone()));
         }
         Ok(self.own()?.create(did, version, Bytes::from(text)).await?)
     }

@@ -55,7 +55,8 @@ enum Command {
     Init(init::InitArgs),
     /// Publish an asset: seal its places, store its document, register its DID on chain
     Publish(Box<Publisher<publish::PublishArgs>>),
-    /// Seal every document anew, after the seal key was changed
+    /// Seal every document anew, after the seal key was changed: name the former key in assets.previous_seal_key_files,
+    /// restart the gateway, then run this
     Rekey(Publisher<rekey::RekeyArgs>),
     /// Grant paid agreements on chain, and release the publisher's money
     Grant(Publisher<grant::GrantArgs>),
