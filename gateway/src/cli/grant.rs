@@ -52,7 +52,7 @@ async fn granter(site: Site) -> Result<Granter, Failure> {
         metadata: site.metadata,
         guard: site.guard,
         provider,
-        endpoints: std::iter::once(site.public_url).chain(site.aliases).collect(),
+        endpoints: site.names,
         chain_id,
     })?;
     let keeper = Keeper::new(Arc::new(site.chain), site.keeper, provider, Arc::new(assets));

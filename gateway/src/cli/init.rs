@@ -184,21 +184,30 @@ state_dir = "{dir}/state"
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assets::config::{AssetsConfig, MetadataConfig, ProviderConfig};
+    use crate::config::Config;
 
     #[test]
     fn a_new_folder_has_all_that_its_configuration_names() {
         let folder = tempfile::tempdir().unwrap();
         let args = InitArgs { dir: folder.path().join("brizo"), key_file: None, json: true };
         init(&args, &Say::new(true)).unwrap();
+        let config = Config::load(Some(&args.dir.join(CONFIG))).unwrap();
+        assert_eq!(config.faults(), Vec::<String>::new());
+        assert_eq!(config.provider.signer().unwrap().address(), config.provider.address().unwrap());
+        assert!(SealKeys::load(&config.assets.seal_key_file, &[]).is_ok() && config.assets.roots[0].is_dir());
+        assert!(config.metadata.url.to_file_path().unwrap().is_dir());
+        // What is commented out can be read too, once its examples are there to be used.
         let text = fs::read_to_string(args.dir.join(CONFIG)).unwrap();
-        let table: toml::Table = toml::from_str(&text).unwrap();
-        let provider: ProviderConfig = table["provider"].clone().try_into().unwrap();
-        assert_eq!(provider.signer().unwrap().address(), provider.address().unwrap());
-        let assets: AssetsConfig = table["assets"].clone().try_into().unwrap();
-        assert!(SealKeys::load(&assets.seal_key_file, &[]).is_ok() && assets.roots[0].is_dir());
-        let metadata: MetadataConfig = table["metadata"].clone().try_into().unwrap();
-        assert!(metadata.url.to_file_path().unwrap().is_dir());
+        let settings = ["metrics_listen", "legacy", "confirmations", "previous_seal_key_files", "allow", "runtimes"];
+        let limits = ["[limits]", "cpu", "memory", "disk", "outputs", "wall_time", "jobs"];
+        let told = settings.into_iter().chain(limits).fold(text, |text, name| {
+            let line = format!("\n# {name}");
+            assert!(text.contains(&line), "{name}");
+            text.replace(&line, &line.replace("# ", ""))
+        });
+        let file = args.dir.join("told.toml");
+        fs::write(&file, told).unwrap();
+        Config::load(Some(&file)).unwrap();
         for (name, mode) in [("seal.key", 0o600), ("provider.key", 0o600), ("state", 0o700)] {
             let found = fs::metadata(args.dir.join(name)).unwrap().permissions().mode() & 0o777;
             assert_eq!(found, mode, "{name}");

@@ -27,10 +27,10 @@ impl ConfigArg {
     /// Reads the configuration: the file, then the environment.
     pub(super) fn site(&self) -> Result<Site, Failure> {
         let config = self.load()?;
-        let public_url = config.server.public_url();
+        let (public_url, names) = (config.server.public_url(), config.server.names());
         let chain = config.keeper.open().map_err(|error| Failure::usage(sentence(&error.to_string())))?;
         let Config { assets, metadata, provider, guard, keeper, .. } = config;
-        Ok(Site { assets, metadata, guard, keeper, provider, public_url, chain })
+        Ok(Site { assets, metadata, guard, keeper, provider, public_url, names, chain })
     }
 }
 
@@ -49,6 +49,8 @@ pub(crate) struct Site {
     pub provider: ProviderConfig,
     /// `server.public_url`.
     pub public_url: Url,
+    /// The public URL and the aliases: what a compute service may name.
+    pub names: Vec<Url>,
     /// The chain of `[keeper]`.
     pub chain: Chain,
 }
