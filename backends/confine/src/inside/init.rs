@@ -64,18 +64,26 @@ fn all_reports(from: &OwnedFd) -> Vec<Report> {
     std::iter::from_fn(|| lines.next()).collect()
 }
 
-/// Until the algorithm's process ends, or the outside wants it all ended.
+/// Until the algorithm's process ends, or the outside wants it all ended. If the outside has asked for an end in peace,
+/// the others get the time that the outside gives: a shell does not wait for what it started when SIGTERM comes.
 fn watch(algorithm: libc::pid_t, control: &OwnedFd) -> nix::Result<Exit> {
     // All signals have been blocked since before the clone returned.
     let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+    let mut ending = false;
+    let mut exit = None;
     loop {
-        while let Some((pid, ended)) = reaped()? {
-            if pid == algorithm {
-                return Ok(match ended {
-                    Ended::Code(code) => Exit::Code(code),
-                    Ended::Signal(signal) => Exit::Signal(signal),
-                });
+        loop {
+            match sys::reap(false) {
+                Ok(Some((pid, Ended::Code(code)))) if pid == algorithm => exit = Some(Exit::Code(code)),
+                Ok(Some((pid, Ended::Signal(signal)))) if pid == algorithm => exit = Some(Exit::Signal(signal)),
+                Ok(Some(_)) | Err(Errno::EINTR) => {}
+                Ok(None) => break,
+                Err(Errno::ECHILD) => return Ok(exit.unwrap_or(Exit::Killed)),
+                Err(errno) => return Err(errno),
             }
+        }
+        if let Some(exit) = exit.filter(|_| !ending) {
+            return Ok(exit);
         }
         let mut waiting =
             [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(control.as_fd(), PollFlags::POLLIN)];
@@ -87,6 +95,7 @@ fn watch(algorithm: libc::pid_t, control: &OwnedFd) -> nix::Result<Exit> {
         while let Some(signal) = signals.read_signal()? {
             let from_outside = signal.ssi_pid == 0;
             if from_outside && signal.ssi_signo == libc::SIGTERM.cast_unsigned() {
+                ending = true;
                 let _ = sys::kill(-algorithm, libc::SIGTERM);
             }
         }
@@ -94,21 +103,15 @@ fn watch(algorithm: libc::pid_t, control: &OwnedFd) -> nix::Result<Exit> {
             let mut byte = [0];
             match read(control, &mut byte) {
                 // Whoever started the sandbox is gone, or wants it gone.
-                Ok(0) | Err(Errno::ECONNRESET) => return Ok(Exit::Killed),
-                Ok(_) if i32::from(byte[0]) == libc::SIGKILL => return Ok(Exit::Killed),
+                Ok(0) | Err(Errno::ECONNRESET) => return Ok(exit.unwrap_or(Exit::Killed)),
+                Ok(_) if i32::from(byte[0]) == libc::SIGKILL => return Ok(exit.unwrap_or(Exit::Killed)),
                 Ok(_) => {
+                    ending |= i32::from(byte[0]) == libc::SIGTERM;
                     let _ = sys::kill(-algorithm, byte[0].into());
                 }
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(errno) => return Err(errno),
             }
         }
-    }
-}
-
-fn reaped() -> nix::Result<Option<(libc::pid_t, Ended)>> {
-    match sys::reap(false) {
-        Err(Errno::ECHILD) => Ok(None),
-        other => other,
     }
 }
