@@ -1,6 +1,7 @@
 //! What may be submitted: judged before anything is written.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use brizo_backend::{Error, ErrorKind, JobSpec, Owner, Result, Source};
@@ -11,11 +12,11 @@ use crate::config::NetworkConfig;
 use crate::error::blocking;
 use crate::runtime::Runtime;
 
-/// The sums of what is kept may be so old.
-const KEPT_AGE: Duration = Duration::from_secs(10);
+/// The sums of what is kept may be so old. Whoever drives sums more often.
+const KEPT_AGE: Duration = Duration::from_mins(2);
 
 /// What is kept of each owner, as it was summed last.
-pub(crate) type Kept = (Instant, HashMap<String, u64>);
+pub(crate) type Kept = (Instant, Arc<HashMap<String, u64>>);
 
 impl Inner {
     /// Refuses what this backend can't do or may not run.
@@ -89,11 +90,22 @@ impl Inner {
         Ok(waiting)
     }
 
+    /// As it was summed last; summed now only if it never was, or nobody drives here.
     async fn kept_of(&self, spec: &JobSpec) -> Result<u64> {
-        let mut kept = self.kept.lock().await;
-        if kept.as_ref().is_none_or(|(at, _)| at.elapsed() > KEPT_AGE) {
-            *kept = Some((Instant::now(), self.journal.kept().await?));
+        let last = self.kept.lock().ok().and_then(|kept| kept.clone());
+        let kept = match last {
+            Some((at, kept)) if at.elapsed() < KEPT_AGE => kept,
+            _ => self.sum_kept().await?,
+        };
+        Ok(kept.get(&spec.owner.label()).copied().unwrap_or(0))
+    }
+
+    /// Sums what is kept of each owner.
+    pub(crate) async fn sum_kept(&self) -> Result<Arc<HashMap<String, u64>>> {
+        let sums = Arc::new(self.journal.kept().await?);
+        if let Ok(mut kept) = self.kept.lock() {
+            *kept = Some((Instant::now(), sums.clone()));
         }
-        Ok(kept.as_ref().and_then(|(_, kept)| kept.get(&spec.owner.label()).copied()).unwrap_or(0))
+        Ok(sums)
     }
 }

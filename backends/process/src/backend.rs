@@ -55,7 +55,7 @@ pub(crate) struct Inner {
     /// What was changed here, for those who watch here.
     pub(crate) changed: watch::Sender<()>,
     pub(crate) attempts: Mutex<Attempts>,
-    pub(crate) kept: tokio::sync::Mutex<Option<Kept>>,
+    pub(crate) kept: Mutex<Option<Kept>>,
 }
 
 impl std::fmt::Debug for ProcessBackend {
@@ -92,7 +92,7 @@ impl ProcessBackend {
             wake: Notify::new(),
             changed: watch::Sender::new(()),
             attempts: Mutex::new(HashMap::new()),
-            kept: tokio::sync::Mutex::new(None),
+            kept: Mutex::new(None),
         })))
     }
 

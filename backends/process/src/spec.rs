@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::PathBuf;
 
-use brizo_backend::{JobSpec, Secrets};
+use brizo_backend::{JobSpec, Secrets, Source};
 use brizo_runner::stage::{DatasetFiles, StageSpec};
 use jiff::Timestamp;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
@@ -46,6 +46,27 @@ impl ShimSpec {
     }
 }
 
+/// Overwrites what a process holds that must not go on to the next step, as far as it can be done from here.
+pub(crate) fn wipe(secrets: &mut Secrets) {
+    let Secrets { inputs, algorithm } = std::mem::take(secrets);
+    for input in inputs.into_iter().flatten().chain(algorithm) {
+        let texts = match input.source {
+            Source::File { root, path } => [root, path],
+            Source::PublisherUrl { url } | Source::GuardedUrl { url, .. } => [url, String::new()],
+            Source::Inline { code } => [code, String::new()],
+        };
+        for text in texts {
+            overwrite(text.into_bytes());
+        }
+    }
+}
+
+fn overwrite(mut bytes: Vec<u8>) {
+    bytes.fill(0);
+    // Or the compiler sees that nobody reads it.
+    std::hint::black_box(&bytes);
+}
+
 /// Writes `value` into sealed memory, to be inherited.
 pub(crate) fn sealed(value: &impl Serialize) -> io::Result<File> {
     let mut file = File::from(memfd_create("brizo", MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING)?);
@@ -60,5 +81,7 @@ pub(crate) fn sealed(value: &impl Serialize) -> io::Result<File> {
 pub(crate) fn unsealed<T: DeserializeOwned>(mut file: File) -> io::Result<T> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
-    Ok(serde_json::from_slice(&bytes)?)
+    let value = serde_json::from_slice(&bytes);
+    overwrite(bytes);
+    Ok(value?)
 }

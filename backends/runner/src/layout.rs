@@ -55,9 +55,9 @@ impl Layout {
         log = "log";
         /// Says that the folder is staged, and holds what was learnt by it; written once.
         staged = "staged";
-        /// Says that the algorithm was executed; created before it is, and never again.
+        /// Says that the algorithm was executed; created before it is, and never again. Not durable.
         claim = "claim";
-        /// How the algorithm ended; written once.
+        /// How the algorithm ended; written once. Not durable.
         end = "end";
         /// What was published; written once.
         manifest = "manifest";

@@ -93,7 +93,9 @@ async fn prepare(inner: &Inner, job: JobSpec) -> Result<(ShimSpec, Option<u32>)>
     let runtime = Runtime::of(&inner.config.runtimes, &job.algorithm.image, "drive")?;
     let secrets = inner.journal.secrets(&job.id).await?;
     let provisioning = SignedDuration::from_secs(i64::try_from(job.deadlines.provisioning_s).unwrap_or(i64::MAX));
-    let deadline = inner.journal.now().checked_add(provisioning).unwrap_or(Timestamp::MAX);
+    let (work, now) = (inner.folder(&job.id), inner.journal.now());
+    let since = blocking("drive", move || work.seen().provisioning).await?.unwrap_or(now);
+    let deadline = since.checked_add(provisioning).unwrap_or(Timestamp::MAX);
     let network = job.network && inner.config.network == crate::NetworkConfig::Host;
     let spec = ShimSpec {
         state_dir: inner.config.state_dir.clone(),

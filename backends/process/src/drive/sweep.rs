@@ -14,17 +14,23 @@ use crate::backend::Inner;
 use crate::error::blocking;
 
 /// How often it is looked for ended jobs that were kept long enough, at most and at least.
-const RETENTION: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+const RETENTION: (Duration, Duration) = (Duration::from_secs(1), KEPT);
 /// How often it is looked for debris.
 const DEBRIS: Duration = Duration::from_mins(1);
+/// How often it is summed what is kept of each consumer.
+const KEPT: Duration = Duration::from_secs(10);
 /// So many of a kind are removed at a time.
 const AT_ONCE: usize = 100;
 
 /// Until `shutdown`, whenever it may.
 pub(super) async fn sweep(inner: Arc<Inner>, mut may_sweep: watch::Receiver<bool>, shutdown: CancellationToken) {
     let every = (inner.keep / 20).clamp(RETENTION.0, RETENTION.1);
-    let mut debris = Instant::now();
+    let (mut debris, mut kept) = (Instant::now(), Instant::now());
     loop {
+        if Instant::now() >= kept {
+            report(inner.sum_kept().await.map(|_| ()));
+            kept = Instant::now() + KEPT;
+        }
         if *may_sweep.borrow_and_update() {
             report(retention(&inner).await);
             if Instant::now() >= debris {

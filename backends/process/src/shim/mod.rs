@@ -18,7 +18,7 @@ use brizo_journal::LocalJob;
 
 use crate::end;
 use crate::folder::{Folder, Mark};
-use crate::spec::{ShimSpec, unsealed};
+use crate::spec::{ShimSpec, unsealed, wipe};
 
 /// The name under which this program is a shim.
 pub(crate) const SHIM: &str = "brizo-shim";
@@ -99,9 +99,14 @@ impl Shim {
         if layout.end().exists() || layout.claim().exists() {
             return self.publish();
         }
-        if !self.folder.has_fact("started") {
-            self.configure()?;
+        if self.folder.has_fact("started") {
+            // Decided by another. If it was to run, its shim was killed before it wrote more than that: whether it ran,
+            // nobody knows, so it never runs again.
+            return self.void(VoidCause::Stop);
         }
+        self.configure()?;
+        // What confines the algorithm is a copy of this process.
+        wipe(&mut self.spec.secrets);
         self.run()
     }
 
@@ -111,8 +116,7 @@ impl Shim {
         self.facts.started = Some(decided.fact);
         match self.facts.started {
             Some(Started::Void { .. }) => self.end_void(),
-            // It is to run, and a shim with this lock is who runs it.
-            _ => self.run(),
+            _ => self.publish(),
         }
     }
 

@@ -13,6 +13,7 @@ impl Shim {
     /// while it ran: then it never runs again, and what it wrote until then is published all the same.
     pub(super) fn publish(&mut self) -> Step<()> {
         let layout = self.folder.layout();
+        run::prepare(layout, self.spec.uid)?;
         let record = run::end_record(layout).unwrap_or_else(|| EndRecord {
             at: now(),
             status: None,
@@ -23,9 +24,11 @@ impl Shim {
         });
         let publishing = record.at.max(now());
         self.folder.mark(Mark::Publishing, publishing)?;
-        // The fact that stands; this one only asks for it.
-        let asked = Started::Run { at: record.at, image_digest: None };
-        self.facts.started = Some(self.journal.start(&asked)?.fact);
+        if self.facts.started.is_none() {
+            // The fact that stands; this one only asks for it.
+            let asked = Started::Run { at: record.at, image_digest: None };
+            self.facts.started = Some(self.journal.start(&asked)?.fact);
+        }
         let seen = self.folder.seen();
         self.folder.remove_inputs();
         let limits = &self.spec.job.limits;

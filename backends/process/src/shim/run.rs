@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use brizo_backend::facts::Started;
+use brizo_backend::facts::{Started, VoidCause};
 use brizo_backend::now;
 use brizo_runner::run::{self, Asked, RunError, RunSpec};
 use nix::sys::signal::{SigSet, Signal};
@@ -23,14 +23,15 @@ impl Shim {
             Err(error) => return self.end_sandbox(error.to_string()),
         };
         run::prepare(&layout, self.spec.uid)?;
-        let decided = self.folder.has_fact("started");
-        if !decided && (self.folder.has_fact("stop") || self.folder.has_fact("deleted")) {
-            return self.void(brizo_backend::facts::VoidCause::Stop);
+        if self.folder.has_fact("stop") || self.folder.is_gone() {
+            return self.void(VoidCause::Stop);
         }
         let decided = self.journal.start(&Started::Run { at: now(), image_digest: None })?;
         self.facts.started = Some(decided.fact);
-        if let Some(Started::Void { .. }) = self.facts.started {
-            return self.end_void();
+        match self.facts.started {
+            Some(Started::Run { .. }) if decided.ours => {}
+            Some(Started::Run { .. }) => return self.publish(),
+            _ => return self.end_void(),
         }
         let signals = interrupts()?;
         let held = vec![self.lock.try_clone()?];

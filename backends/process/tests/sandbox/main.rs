@@ -4,6 +4,7 @@
 
 #[path = "../as_user/mod.rs"]
 mod as_user;
+mod fetch;
 mod life;
 mod support;
 mod walls;
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::from_args();
     let as_user = as_user::again_as_user();
-    let trials = [life::trials(), walls::trials()].into_iter().flatten().collect();
+    let trials = [life::trials(), walls::trials(), fetch::trials()].into_iter().flatten().collect();
     let Conclusion { num_failed, .. } = libtest_mimic::run(&arguments, trials);
     if num_failed == 0 && as_user { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -77,7 +77,11 @@ impl Gateway {
 
     /// One that drives.
     pub(crate) async fn open(state_dir: &Path) -> Self {
-        let config = ProcessConfig { state_dir: state_dir.to_owned(), ..ProcessConfig::default() };
+        Self::with(ProcessConfig { state_dir: state_dir.to_owned(), ..ProcessConfig::default() }).await
+    }
+
+    /// One that drives, configured so.
+    pub(crate) async fn with(config: ProcessConfig) -> Self {
         let backend = ProcessBackend::open(config, settings()).await.unwrap();
         let shutdown = CancellationToken::new();
         let (may_sweep, receiver) = watch::channel(true);

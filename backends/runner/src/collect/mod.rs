@@ -62,6 +62,8 @@ pub fn collect(layout: &Layout, caps: Caps) -> io::Result<Collected> {
             Err(_) => found.skipped.push(file.path.to_string(), SkipReason::Unreadable),
         }
     }
+    // What is listed must be there after the machine has fallen.
+    walk::sync(&layout.outputs(), &outputs)?;
     let totals = OutputTotals { count: outputs.len() as u64, bytes, skipped: found.skipped.total };
     found.skipped.listed.sort_by(|a, b| a.path.cmp(&b.path));
     let sha256 = manifest::write(&layout.manifest(), &outputs, &found.skipped.listed)?;

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -134,6 +135,26 @@ pub fn open_output(root: &Path, path: &OutputPath) -> io::Result<File> {
         return Err(Errno::ENOENT.into());
     }
     Ok(File::from(file))
+}
+
+/// Up to so many files are made durable one by one; more of them with all that their file system holds.
+const ONE_BY_ONE: usize = 50;
+
+/// Makes the outputs durable.
+pub(super) fn sync(root: &Path, outputs: &[Output]) -> io::Result<()> {
+    if outputs.len() > ONE_BY_ONE {
+        return Ok(nix::unistd::syncfs(open_root(root)?)?);
+    }
+    let mut folders = HashSet::from([Path::new("")]);
+    for output in outputs {
+        open_output(root, &output.path)?.sync_all()?;
+        folders.extend(Path::new(output.path.as_str()).ancestors().skip(1));
+    }
+    for folder in folders {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        File::from(beneath(&open_root(root)?, folder, OFlag::O_DIRECTORY)?).sync_all()?;
+    }
+    Ok(())
 }
 
 /// Its SHA-256 and size, as read.

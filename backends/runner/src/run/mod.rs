@@ -6,6 +6,7 @@ mod disk;
 mod limits;
 mod record;
 mod streams;
+mod trim;
 mod watch;
 
 use std::fs;
@@ -82,7 +83,8 @@ pub fn prepare(layout: &Layout, owner: Option<u32>) -> io::Result<()> {
     fs::set_permissions(layout.log(), fs::Permissions::from_mode(0o700))
 }
 
-/// Executes the algorithm, at most once whatever happens, and watches it to its end.
+/// Executes the algorithm, at most once as long as the machine stands, and watches it to its end. What the machine loses
+/// when it falls is the caller's affair: he knows by his own records that it was to run.
 ///
 /// `held` is held by the sandbox as long as anything of it lives. `standing` is told the walls and limits once they
 /// stand; `asked` is asked about twenty times a second what is wanted.
@@ -95,14 +97,16 @@ pub fn run(
     asked: impl FnMut() -> Asked,
 ) -> Result<EndRecord, RunError> {
     let null = Stdio::null()?.stdin;
-    if !atomic::create(&layout.claim(), b"")? {
-        return Err(RunError::Claimed);
+    match fs::OpenOptions::new().write(true).create_new(true).open(layout.claim()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(RunError::Claimed),
+        claimed => drop(claimed?),
     }
     let (streams, stdout, stderr) = Streams::create(&layout.log())?;
     let mut child = brizo_confine::spawn(sandbox, Stdio { stdin: null, stdout, stderr, held })?;
     let walls = wall_facts(child.walls());
     let limits = enforcement(&spec.limits, child.walls());
     standing(&walls, &limits);
+    trim::code();
     let watched = watch::watch(&mut child, streams, layout, spec, asked)?;
     let status = match watched.end.exit {
         Exit::Code(code) => Some(Status::Exited(code)),
@@ -115,7 +119,7 @@ pub fn run(
         cpu_seconds: Some(usage.cpu.as_secs_f64()).filter(|seconds| *seconds > 0.0),
     };
     let record = EndRecord { at: now(), status, ended_for: watched.ended_for, walls, limits, usage };
-    atomic::create(&layout.end(), &serde_json::to_vec(&record).map_err(io::Error::from)?)?;
+    atomic::create_light(&layout.end(), &serde_json::to_vec(&record).map_err(io::Error::from)?)?;
     Ok(record)
 }
 

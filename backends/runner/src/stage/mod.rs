@@ -106,7 +106,8 @@ pub fn stage(spec: &StageSpec, layout: &Layout, mut http: Option<&mut HttpFetch>
     fetch(&spec.algorithm, &mut sink, http).map_err(|fault| fault.named("The algorithm", StageFault::Algorithm))?;
     let staged = Staged { algorithm_sha256: sink.sha256(), input_bytes };
     let text = serde_json::to_vec(&staged).map_err(|error| host(error.into()))?;
-    atomic::create(&layout.staged(), &text).map_err(host)?;
+    // If the machine loses it, it loses nothing that can't be staged again.
+    atomic::create_light(&layout.staged(), &text).map_err(host)?;
     Ok(staged)
 }
 
