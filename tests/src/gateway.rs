@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use alloy_signer_local::PrivateKeySigner;
 
 /// How long a gateway may take to be ready on a busy machine.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 /// Where the chain is, as a gateway needs it.
 #[derive(Debug, Clone)]
@@ -209,5 +209,5 @@ fn open_to_all(folder: &Path) -> std::io::Result<()> {
 fn section_of(settings: &str, section: &str) -> String {
     let head = format!("[{section}]");
     let lines = settings.lines().skip_while(|line| line.trim() != head).skip(1);
-    lines.take_while(|line| !line.trim_start().starts_with('[')).map(|line| format!("{line}\n")).collect()
+    lines.take_while(|line| !line.trim_start().starts_with('[')).collect::<Vec<_>>().join("\n")
 }
