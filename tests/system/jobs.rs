@@ -55,7 +55,11 @@ async fn reasons() -> Result<()> {
     let cases = [
         ("kill -9 $$", json!({}), "signal"),
         ("sleep 600", json!({ "wall_time_s": 1 }), "wall_time"),
-        ("head -c 268435456 /dev/zero | tail -c 268435456 | wc -c", json!({ "memory_bytes": 67_108_864 }), "out_of_memory"),
+        (
+            "head -c 268435456 /dev/zero | tail -c 268435456 | wc -c",
+            json!({ "memory_bytes": 67_108_864 }),
+            "out_of_memory",
+        ),
         ("head -c 67108864 /dev/zero > $OUTPUTS/big; sleep 5", json!({ "disk_bytes": 16_777_216 }), "disk"),
     ];
     for (code, limits, wanted) in cases {
@@ -107,10 +111,7 @@ async fn key_and_settings() -> Result<()> {
     let (status, problem) = world.consumer.post(&other, Some("k")).await;
     assert_eq!((status, &problem["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("key_reused")));
     // The same members in another order are the same request.
-    let text = format!(
-        "{{ \"algorithm\": {}, \"agreements\": {} }}",
-        body["algorithm"], body["agreements"]
-    );
+    let text = format!("{{ \"algorithm\": {}, \"agreements\": {} }}", body["algorithm"], body["agreements"]);
     let request = world.consumer.request(Method::POST, "/api/v1/jobs");
     let request = request.header("idempotency-key", "k").header("content-type", "application/json").body(text);
     let (status, again) = Consumer::send(request).await;

@@ -3,7 +3,9 @@
 //! Each module gives its trials; to add one is a `mod` line and a line in `all`. All run on one tokio runtime.
 
 mod assets;
+mod command_line;
 mod grants;
+mod jobs;
 mod keeper;
 mod support;
 mod world;
@@ -13,7 +15,14 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn all() -> Vec<Trial> {
-    [keeper::trials(), grants::trials(), assets::trials()].into_iter().flatten().collect()
+    let modules = [
+        keeper::trials(),
+        grants::trials(),
+        assets::trials(),
+        jobs::trials(),
+        command_line::trials(),
+    ];
+    modules.into_iter().flatten().collect()
 }
 
 fn main() -> ExitCode {
