@@ -8,6 +8,7 @@ mod grants;
 mod jobs;
 mod keeper;
 mod support;
+mod swagger;
 mod world;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ fn all() -> Vec<Trial> {
         assets::trials(),
         jobs::trials(),
         command_line::trials(),
+        swagger::trials(),
     ];
     modules.into_iter().flatten().collect()
 }
