@@ -46,7 +46,7 @@ async fn whole() -> Result<()> {
     let _watch = watch.args(["grant", "--watch"]).kill_on_drop(true).stdout(Stdio::null()).spawn()?;
 
     let algorithm = home.path().join("count.sh");
-    std::fs::write(&algorithm, "echo counting; wc -l < $INPUTS/*/0 > $OUTPUTS/lines\n")?;
+    std::fs::write(&algorithm, "echo counting; cat $INPUTS/*/0 | wc -l > $OUTPUTS/lines\n")?;
     let algorithm = algorithm.to_str().unwrap_or_default().to_owned();
     let out_dir = home.path().join("out");
     let mut run = consumer(&home, &chain, &["run", &did, "--algorithm", &algorithm, "--json"], true);

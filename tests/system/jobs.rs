@@ -68,6 +68,14 @@ async fn reasons() -> Result<()> {
         let id = consumer.start(&body).await;
         let job = consumer.end(&id).await;
         assert_eq!((job["phase"].as_str(), reason(&job)), (Some("failed"), wanted), "{code}: {job:#}");
+        let (_, outputs) = Consumer::send(consumer.request(Method::GET, &format!("/api/v1/jobs/{id}/outputs"))).await;
+        let early = outputs["items"].as_array().is_some_and(|items| items.iter().any(|item| item["path"] == "early"));
+        if wanted == "disk" {
+            // What it wrote beyond its limit takes the place of what comes after it.
+            assert_eq!(outputs["items"][0]["path"], "big", "{outputs:#}");
+            continue;
+        }
+        assert!(early, "{code}: {outputs:#} {job:#}");
         assert_eq!(consumer.output(&id, "early").await, b"partial\n", "{code}");
         if wanted == "signal" {
             assert_eq!(job["reason"]["signal"], 9);
@@ -80,7 +88,7 @@ async fn one_key() -> Result<()> {
     let world = World::new("").await?;
     let agreement = world.agreement().await?;
     let body = shell(&agreement, "echo once");
-    let posts = (0..20).map(|_| world.consumer.post(&body, Some("one key")));
+    let posts = (0..20).map(|_| world.consumer.post(&body, Some("one-key")));
     let answers = join_all(posts).await;
     let ids: HashSet<&str> = answers.iter().filter_map(|(_, job)| job["id"].as_str()).collect();
     assert_eq!(ids.len(), 1, "{answers:?}");

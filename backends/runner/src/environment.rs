@@ -63,14 +63,15 @@ pub enum EntrypointError {
     Quotes,
 }
 
-/// The argument vector of an entrypoint: `sh -c` of it with `$ALGO` replaced by the algorithm's path, or its words where
-/// the image has no /bin/sh.
+/// The argument vector of an entrypoint: `sh -c` of it with `$ALGO` replaced by the algorithm's path (by `exec`, where it is
+/// one plain program), or its words where the image has no /bin/sh.
 pub fn command(entrypoint: &str, has_shell: bool) -> Result<Vec<String>, EntrypointError> {
     let line = entrypoint.replace("$ALGO", ALGORITHM);
     if line.trim().is_empty() {
         return Err(EntrypointError::Empty);
     }
     if has_shell {
+        let line = if is_plain(&line) { format!("exec {line}") } else { line };
         return Ok(vec!["/bin/sh".to_owned(), "-c".to_owned(), line]);
     }
     match shell_words::split(&line) {
@@ -78,6 +79,24 @@ pub fn command(entrypoint: &str, has_shell: bool) -> Result<Vec<String>, Entrypo
         Ok(words) => Ok(words),
         Err(_) => Err(EntrypointError::Quotes),
     }
+}
+
+/// What a shell does itself, and could not execute.
+#[rustfmt::skip]
+const SHELL_WORDS: &[&str] = &[
+    "!", ".", ":", "alias", "bg", "break", "case", "cd", "command", "continue", "declare", "do", "done", "elif", "else",
+    "esac", "eval", "exec", "exit", "export", "fg", "fi", "for", "function", "getopts", "hash", "if", "jobs", "local",
+    "read", "readonly", "return", "set", "shift", "source", "then", "time", "times", "trap", "type", "ulimit", "umask",
+    "unalias", "unset", "until", "wait", "while",
+];
+
+/// Whether a line is one program with plain arguments, so that the shell can become it: then the algorithm gets the
+/// signals, and a signal that ends it is seen as one, not as the shell's exit code of 128 and more.
+fn is_plain(line: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || " _./:@%+,=-$'\"".contains(c);
+    let first = line.split_whitespace().next().unwrap_or_default();
+    let program = |c: char| c.is_ascii_alphanumeric() || "_./+-".contains(c);
+    line.chars().all(plain) && first.chars().all(program) && !SHELL_WORDS.contains(&first)
 }
 
 #[cfg(test)]
@@ -104,7 +123,14 @@ mod tests {
 
     #[test]
     fn an_entrypoint_is_a_shell_line_where_there_is_a_shell() {
-        assert_eq!(command("node $ALGO", true).unwrap(), ["/bin/sh", "-c", "node /data/transformations/algorithm"]);
+        let line = |entrypoint| command(entrypoint, true).unwrap().pop().unwrap();
+        assert_eq!(command("node $ALGO", true).unwrap()[..2], ["/bin/sh", "-c"]);
+        assert_eq!(line("node $ALGO"), "exec node /data/transformations/algorithm", "signals are the algorithm's");
+        assert_eq!(line("python3 -u \"$ALGO\""), "exec python3 -u \"/data/transformations/algorithm\"");
+        for compound in ["cd /tmp && node x", "A=1 node x", "exit 3", "a | b", "a; b", "(a)", "a > b", "if a", "[ a ]"]
+        {
+            assert_eq!(line(compound), compound, "only a shell can do that");
+        }
         assert_eq!(command("run '$ALGO' \"a b\"", false).unwrap(), ["run", ALGORITHM, "a b"]);
         assert_eq!(command(" ", true), Err(EntrypointError::Empty));
         assert_eq!(command("a 'b", false), Err(EntrypointError::Quotes));
