@@ -64,6 +64,15 @@ pub trait Site: Send + Sync {
         tagged_processes(tag)
     }
 
+    /// The name or address by which a job's fetching reaches this machine.
+    fn host(&self) -> String {
+        "127.0.0.1".to_owned()
+    }
+
+    /// Destroys what runs a running job, as a fault of the host would (its runner, container or pod is killed, with all
+    /// that it started), and leaves what is stored. Whether it could.
+    async fn destroy(&self, id: &JobId) -> Result<bool, Failure>;
+
     /// What there still is of this job besides its tombstone: files, containers, volumes, index entries, processes,
     /// each in words. Outputs and inputs too.
     async fn remains(&self, id: &JobId) -> Result<Vec<String>, Failure>;

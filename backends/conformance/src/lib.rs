@@ -16,6 +16,7 @@ mod harness;
 mod program;
 mod required;
 mod run;
+mod server;
 mod trials;
 
 pub use failure::Failure;

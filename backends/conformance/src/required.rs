@@ -92,7 +92,7 @@ const REQUIRED: [(&str, Capability); 5] = [
         Capability {
             logs_follow: true,
             stop_grace: true,
-            inputs: Schemes { file: true, ..NONE },
+            inputs: Schemes { file: true, http: true, ..NONE },
             results: Schemes { file: true, ..NONE },
             ..NOTHING
         },

@@ -43,6 +43,8 @@ use crate::{
 ///   algorithm does not run, and no message holds the input's URL or path.
 /// - **algorithm_that_fails**: an algorithm whose bytes are missing, too large, or have another checksum is
 ///   Failed(Algorithm), and does not run.
+/// - **provisioning_deadline**: a store that does not answer is tried again, and fails the job only when its
+///   provisioning deadline is over: Failed(ProvisioningDeadline); its algorithm never runs.
 /// - **exit_code**: another exit code is Failed(ExitCode) with that code, outputs and log published; also one that looks
 ///   like a signal's, such as 137.
 /// - **signal**: an algorithm that a signal ends is Failed(Signal) with its number, whichever signal.
@@ -50,6 +52,8 @@ use crate::{
 ///   what it wrote is published.
 /// - **out_of_memory**: one that takes more memory than its limit is Failed(OutOfMemory).
 /// - **disk**: one that writes more than its disk limit is Failed(Disk).
+/// - **outputs_limit**: one that leaves more outputs than its limit is Failed(Publish); those that fit, in the order of
+///   their paths, are published.
 /// - **everything_dies**: when the algorithm ends, nothing that it started goes on running.
 /// - **transitions**: phases are entered in order, at times that never go back; ids are the phases' numbers, and the
 ///   last transition is the job's phase. `get`, `list` and `watch` show the same.
@@ -100,6 +104,8 @@ use crate::{
 /// - **restart_loses_nothing**: gateways that are dropped in any phase and started again bring every job to its end;
 ///   one that had ended is still there, whole.
 /// - **two_gateways**: two gateways over one backend run each job once, and agree on its facts.
+/// - **interrupted**: a fault of the host that destroys a running algorithm is Failed(Interrupted); the algorithm does not
+///   run again, and what is still there of its log and outputs can be read.
 /// - **newer_spec_is_shown**: a job of a newer specification version is listed and shown, and neither driven, failed
 ///   nor swept.
 /// - **secrets_stay_secret**: no fact, list, error or file that the algorithm can read holds an input's URL.

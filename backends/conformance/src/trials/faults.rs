@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use brizo_backend::{JobFilter, JobSpec, Phase, SPEC_VERSION};
+use brizo_backend::{JobFilter, JobSpec, Phase, Reason, SPEC_VERSION};
 
 use crate::bench::{Bench, Place, tag};
 use crate::failure::{Verdict, ensure, refused};
@@ -101,6 +101,42 @@ pub(super) async fn two_gateways(bench: &Bench) -> Verdict {
     }
     let (first, second) = (one.all(&JobFilter::default(), 10).await?, two.all(&JobFilter::default(), 4).await?);
     ensure!(first == second, "two gateways list other jobs");
+    Ok(())
+}
+
+pub(super) async fn interrupted(bench: &Bench) -> Verdict {
+    let place = bench.place().await?;
+    let gateway = place.gateway().await?;
+    let tag = tag();
+    let spec = place.spec(vec![
+        Step::Print(Output::Stdout, b"so far\n".to_vec()),
+        Step::Token,
+        Step::Child(tag.clone()),
+        Step::Hold(tag.clone()),
+    ]);
+    gateway.submit(&spec).await?;
+    place.until_running(&tag, 2).await?;
+    ensure!(place.site.destroy(&spec.id).await?, "the harness can't destroy a running job");
+    let job = gateway.end(&spec.id, Phase::Failed).await?;
+    ensure!(
+        matches!(job.reason, Some(Reason::Interrupted { .. })),
+        "its runner was killed, and it is {:?}",
+        job.reason
+    );
+    place.until_still(&tag).await?;
+    let printed = gateway.stdout(&spec.id).await?;
+    ensure!(printed.starts_with("so far\n"), "the log of what ran is {printed:?}");
+    // It does not run again, whoever asks, and others do.
+    let again = gateway.submit(&spec).await?;
+    ensure!(again == job, "a retry of an interrupted job is answered with {}", sketch(&again));
+    gateway.kill().await;
+    let gateway = place.gateway().await?;
+    let other = worker(&place, &crate::bench::tag(), 1);
+    gateway.submit(&other).await?;
+    whole(&gateway, &other).await?;
+    ensure!(place.site.running(&tag) == 0, "an interrupted job runs again");
+    let after = gateway.get(&spec.id).await?;
+    ensure!(after == job, "an interrupted job has become {}", sketch(&after));
     Ok(())
 }
 

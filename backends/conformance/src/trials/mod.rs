@@ -2,6 +2,7 @@
 
 mod endings;
 mod faults;
+mod fetch;
 mod itself;
 mod list;
 mod logs;
@@ -71,10 +72,16 @@ table! {
         "the results of a job that went well are not all there, or not what was written.";
     "inputs_are_staged" => staging::inputs_are_staged,
         "published algorithms don't find the data where the contract says, or can change it.";
+    "inputs_are_staged::by_http" if |capability| capability.inputs.http => fetch::inputs_by_http,
+        "data on a web server can't be sold, or a hiccup of that server fails jobs.";
     "inputs_that_fail" => staging::inputs_that_fail,
         "an algorithm computes over missing or altered data, or its consumer learns where the data lies.";
+    "inputs_that_fail::by_http" if |capability| capability.inputs.http => fetch::inputs_that_fail_by_http,
+        "a file that is gone fails without a reason, or a body without end fills the disk.";
     "algorithm_that_fails" => staging::algorithm_that_fails,
         "another algorithm than the pinned one runs over the data.";
+    "algorithm_that_fails::guarded" if |capability| capability.inputs.http => fetch::guarded_algorithm,
+        "a consumer's URL reads from the provider's own network.";
     "exit_code" => endings::exit_code,
         "a consumer can't tell why the algorithm failed, or loses what it wrote until then.";
     "exit_code::that_looks_like_a_signal" => endings::exit_code_that_looks_like_a_signal,
@@ -101,6 +108,10 @@ table! {
         "jobs are overtaken by later ones, and may starve.";
     "queue_deadline" => queue::deadline,
         "a job waits for ever and nobody is told.";
+    "provisioning_deadline" if |capability| capability.inputs.http => fetch::deadline,
+        "a store that is down fails jobs at once, or holds them for ever.";
+    "outputs_limit" => outputs::limit,
+        "outputs without bound fill the store, or are cut without a word.";
 
     "stop_running" => stop::running,
         "a job that was stopped goes on, or what it wrote until then is lost.";
@@ -161,6 +172,8 @@ table! {
         "an orderly upgrade of the gateway ends jobs that run.";
     "two_gateways" => faults::two_gateways,
         "with two gateways a job runs twice, or looks different depending on whom one asks.";
+    "interrupted" => faults::interrupted,
+        "a job whose machine failed is waited for for ever, or runs a second time.";
     "newer_spec_is_shown" => faults::newer_spec,
         "during an upgrade the old gateway fails, or runs wrongly, the jobs of the new one.";
     "secrets_stay_secret" => secrets::stay_secret,

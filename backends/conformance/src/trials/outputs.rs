@@ -1,9 +1,9 @@
 use brizo_backend::SkipReason::{Fifo, HardLink, SymbolicLink};
-use brizo_backend::{ByteRange, Page, Phase};
+use brizo_backend::{ByteRange, Page, Phase, Reason};
 
 use crate::bench::{Bench, sha256, tag};
 use crate::failure::{Verdict, ensure, refused};
-use crate::{Failure, Step};
+use crate::{Failure, Output, Step};
 
 pub(super) async fn are_listed(bench: &Bench) -> Verdict {
     let place = bench.place().await?;
@@ -128,6 +128,28 @@ pub(super) async fn ranges(bench: &Bench) -> Verdict {
     ensure!(zeros.len() == 2_000_000 && zeros.iter().all(|byte| *byte == 0), "a long range is not what was written");
     let (_, empty) = gateway.read(&spec.id, "empty", None).await?;
     ensure!(empty.is_empty(), "an empty file reads as {} bytes", empty.len());
+    Ok(())
+}
+
+pub(super) async fn limit(bench: &Bench) -> Verdict {
+    let place = bench.place().await?;
+    let gateway = place.gateway().await?;
+    let mut spec = place.spec(vec![
+        Step::Fill("a".to_owned(), 600),
+        Step::Fill("b".to_owned(), 600),
+        Step::Print(Output::Stdout, b"written\n".to_vec()),
+    ]);
+    spec.limits.outputs_bytes = 1000;
+    let job = gateway.run(&spec, Phase::Failed).await?;
+    ensure!(matches!(job.reason, Some(Reason::Publish { .. })), "over its outputs it is {:?}", job.reason);
+    let paths = gateway.output_paths(&spec.id).await?;
+    ensure!(paths == ["a"], "of two files one fits, the first: {paths:?}");
+    ensure!(job.outputs.is_some_and(|totals| totals.bytes == 600), "the totals of the outputs are {:?}", job.outputs);
+    let printed = gateway.stdout(&spec.id).await?;
+    ensure!(printed == "written\n", "its log is {printed:?}");
+    spec = place.spec(vec![Step::Fill("a".to_owned(), 600), Step::Fill("b".to_owned(), 400)]);
+    spec.limits.outputs_bytes = 1000;
+    gateway.run(&spec, Phase::Succeeded).await?;
     Ok(())
 }
 

@@ -44,6 +44,10 @@ const FLAWS: &[(Flaw, &[&str])] = &[
     (Flaw::WatchesOnce, &["watch", "watch::delete"]),
     (Flaw::WritesInputs, &["inputs_are_staged"]),
     (Flaw::TrustsChecksums, &["inputs_that_fail", "algorithm_that_fails"]),
+    (Flaw::GivesUpAtOnce, &["inputs_are_staged::by_http", "provisioning_deadline"]),
+    (Flaw::IgnoresTheGuard, &["algorithm_that_fails::guarded"]),
+    (Flaw::PublishesAll, &["outputs_limit"]),
+    (Flaw::RunsAgainAfterFaults, &["interrupted"]),
     (Flaw::DeclaresNothing, &["capability"]),
 ];
 

@@ -73,7 +73,8 @@ impl Backend for Memory {
             return Capability::default();
         }
         let file = Schemes { file: true, ..Schemes::default() };
-        Capability { logs_follow: true, stop_grace: true, inputs: file, results: file, ..Capability::default() }
+        let inputs = Schemes { http: true, ..file };
+        Capability { logs_follow: true, stop_grace: true, inputs, results: file, ..Capability::default() }
     }
 
     async fn health(&self) -> Result<()> {
@@ -288,6 +289,7 @@ pub(crate) fn record(submitted: JobSpec) -> Record {
         seen: Seen::default(),
         term: CancellationToken::new(),
         kill: CancellationToken::new(),
+        crash: CancellationToken::new(),
     }
 }
 

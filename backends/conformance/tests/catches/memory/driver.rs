@@ -1,17 +1,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use brizo_backend::facts::{Ended, ManifestFact, Open, Started, Stop, VoidCause, admitted, waiting_for_slot};
 use brizo_backend::{
-    Input, JobId, JobSpec, LimitFact, LogStream, LogTotals, Manifest, Output, OutputTotals, Phase, Reason,
-    SPEC_VERSION, SkipReason, Skipped, Source,
+    JobId, JobSpec, LimitFact, LogStream, LogTotals, Manifest, Output, OutputTotals, Phase, Reason, SPEC_VERSION,
+    SkipReason, Skipped,
 };
 use brizo_conformance::Program;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::Flaw;
+use super::fetch::fetch;
 use super::player::{Played, Player};
 use super::world::{Entry, Record, World};
 
@@ -101,7 +102,7 @@ pub(crate) async fn execute(world: Arc<World>, id: JobId) {
     }) else {
         return;
     };
-    let (program, inputs) = match stage(&world, &spec) {
+    let (program, inputs) = match stage(&world, &spec).await {
         Ok(staged) => staged,
         Err(reason) => return void(&world, &id, VoidCause::Configure, Phase::Failed, Some(reason)),
     };
@@ -133,8 +134,19 @@ pub(crate) async fn execute(world: Arc<World>, id: JobId) {
             (Phase::Stopped, None)
         }
         () = kill.cancelled() => (Phase::Stopped, None),
+        () = revived.crash.cancelled() => {
+            let message = "The machine that ran it failed.".to_owned();
+            (Phase::Failed, Some(Reason::Interrupted { message }))
+        }
     };
     drop(player);
+    if revived.crash.is_cancelled() && world.is(Flaw::RunsAgainAfterFaults) {
+        world.change_job(&id, |record| {
+            record.crash = tokio_util::sync::CancellationToken::new();
+            record.seen.provisioning = None;
+        });
+        return;
+    }
     if term.is_cancelled() {
         (phase, reason) = (Phase::Stopped, None);
     }
@@ -159,41 +171,21 @@ fn judge(world: &World, played: &Played) -> (Phase, Option<Reason>) {
 
 type Staged = (Program, Vec<(String, usize, Vec<u8>)>);
 
-fn stage(world: &World, spec: &JobSpec) -> Result<Staged, Reason> {
+async fn stage(world: &World, spec: &JobSpec) -> Result<Staged, Reason> {
+    let over = Instant::now() + Duration::from_secs(spec.deadlines.provisioning_s);
     let mut inputs = Vec::new();
     for (dataset, sources) in spec.datasets.iter().zip(&spec.secrets.inputs) {
         for (number, input) in sources.iter().enumerate() {
-            let bytes = fetch(world, input)
-                .map_err(|why| Reason::Inputs { message: format!("File {number} of {} {why}.", dataset.did) })?;
+            let wrong = |message: String| Reason::Inputs { message };
+            let bytes = fetch(world, input, over).await.map_err(|fault| fault.reason("An input", wrong))?;
             inputs.push((dataset.folder().to_owned(), number, bytes));
         }
     }
     let wrong = |message: String| Reason::Algorithm { message };
     let source = spec.secrets.algorithm.as_ref().ok_or_else(|| wrong("There is none.".to_owned()))?;
-    let code = fetch(world, source).map_err(|why| wrong(format!("The algorithm {why}.")))?;
+    let code = fetch(world, source, over).await.map_err(|fault| fault.reason("The algorithm", wrong))?;
     let program = Program::of_sh(&String::from_utf8_lossy(&code));
     Ok((program.ok_or_else(|| wrong("It is no program of the suite's.".to_owned()))?, inputs))
-}
-
-fn fetch(world: &World, input: &Input) -> Result<Vec<u8>, String> {
-    let bytes = match &input.source {
-        Source::Inline { code } => code.clone().into_bytes(),
-        Source::File { path, .. } => {
-            let told = if world.is(Flaw::TellsSources) { path.as_str() } else { "" };
-            world.state().files.get(path).cloned().ok_or_else(|| format!("is not there {told}"))?
-        }
-        Source::PublisherUrl { .. } | Source::GuardedUrl { .. } => return Err("can't be reached".to_owned()),
-    };
-    if world.is(Flaw::TrustsChecksums) {
-        return Ok(bytes);
-    }
-    if input.max_bytes.is_some_and(|max| bytes.len() as u64 > max) {
-        return Err("is too large".to_owned());
-    }
-    if input.sha256.as_ref().is_some_and(|sha256| *sha256 != hex::encode(Sha256::digest(&bytes))) {
-        return Err("has another checksum".to_owned());
-    }
-    Ok(bytes)
 }
 
 /// Publishes what it wrote, and ends the job, if it is still there.
@@ -208,7 +200,15 @@ fn end(world: &World, id: &JobId, phase: Phase, reason: Option<Reason>, revive: 
             return;
         }
         let ran = matches!(record.facts.started, Some(Started::Run { .. }));
-        let (manifest, files) = manifest(&state.work.remove(id).unwrap_or_default(), world.is(Flaw::FollowsLinks));
+        let most = if world.is(Flaw::PublishesAll) { u64::MAX } else { record.facts.submitted.limits.outputs_bytes };
+        let work = state.work.remove(id).unwrap_or_default();
+        let (manifest, files, over) = manifest(&work, most, world.is(Flaw::FollowsLinks));
+        let (phase, reason) = if over && phase == Phase::Succeeded {
+            let message = "Its outputs are more than may be published.".to_owned();
+            (Phase::Failed, Some(Reason::Publish { message }))
+        } else {
+            (phase, reason)
+        };
         let totals = OutputTotals {
             count: manifest.outputs.len() as u64,
             bytes: manifest.outputs.iter().map(|output| output.bytes).sum(),
@@ -237,7 +237,10 @@ fn end(world: &World, id: &JobId, phase: Phase, reason: Option<Reason>, revive: 
     });
 }
 
-fn manifest(work: &BTreeMap<String, Entry>, follow: bool) -> (Manifest, HashMap<String, Bytes>) {
+/// The manifest, the files, and whether there were more than `most` bytes.
+fn manifest(work: &BTreeMap<String, Entry>, most: u64, follow: bool) -> (Manifest, HashMap<String, Bytes>, bool) {
+    let mut left = most;
+    let mut over = false;
     let mut manifest = Manifest::default();
     let mut files = HashMap::new();
     for (path, entry) in work {
@@ -258,13 +261,18 @@ fn manifest(work: &BTreeMap<String, Entry>, follow: bool) -> (Manifest, HashMap<
                 continue;
             }
         };
+        if bytes.len() as u64 > left {
+            over = true;
+            continue;
+        }
+        left -= bytes.len() as u64;
         if let Ok(parsed) = path.parse() {
             let sha256 = hex::encode(Sha256::digest(&bytes));
             manifest.outputs.push(Output { path: parsed, bytes: bytes.len() as u64, sha256 });
             files.insert(path.clone(), Bytes::from(bytes));
         }
     }
-    (manifest, files)
+    (manifest, files, over)
 }
 
 /// Each limit, as this backend enforces it.

@@ -63,6 +63,14 @@ pub(crate) enum Flaw {
     WritesInputs,
     /// Checksums and sizes of what is fetched are not looked at.
     TrustsChecksums,
+    /// A store that does not answer fails the job at once.
+    GivesUpAtOnce,
+    /// A consumer's URL may lead anywhere.
+    IgnoresTheGuard,
+    /// Outputs have no limit.
+    PublishesAll,
+    /// What a fault destroyed is run again.
+    RunsAgainAfterFaults,
     /// It says that it can do nothing.
     DeclaresNothing,
 }

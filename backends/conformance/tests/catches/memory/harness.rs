@@ -60,6 +60,10 @@ impl Site for MemorySite {
         self.0.state().running.get(tag).copied().unwrap_or_default()
     }
 
+    async fn destroy(&self, id: &JobId) -> Result<bool, Failure> {
+        Ok(self.0.change_job(id, |record| record.crash.cancel()).is_some())
+    }
+
     async fn remains(&self, id: &JobId) -> Result<Vec<String>, Failure> {
         let state = self.0.state();
         let parts = [

@@ -2,6 +2,7 @@
 
 mod backend;
 mod driver;
+mod fetch;
 mod flaw;
 mod harness;
 mod player;

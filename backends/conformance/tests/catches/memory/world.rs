@@ -45,6 +45,8 @@ pub(crate) struct Record {
     pub(crate) term: CancellationToken,
     /// SIGKILL.
     pub(crate) kill: CancellationToken,
+    /// The machine fails.
+    pub(crate) crash: CancellationToken,
 }
 
 /// Something in the outputs.
