@@ -7,12 +7,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use brizo_backend::{Backend, Image, JobId, JobSpec, Source};
 use brizo_conformance::{Failure, Harness, Site};
 use brizo_journal::{Journal, Keys};
 use brizo_process::{ProcessBackend, ProcessConfig, Settings};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 fn main() -> ExitCode {
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
 }
 
 const PROVIDER: &str = "0x00000000000000000000000000000000000000aa";
+
+static NEXT_UID: AtomicU32 = AtomicU32::new(300_000);
 
 struct Process;
 
@@ -35,12 +40,15 @@ impl Harness for Process {
     async fn site(&self, settings: &brizo_conformance::Settings) -> Result<Arc<dyn Site>, Failure> {
         let dir = TempDir::new()?;
         fs::create_dir(dir.path().join("published"))?;
-        Ok(Arc::new(Place { dir, settings: settings.clone() }))
+        let first_uid = NEXT_UID.fetch_add(100, Ordering::Relaxed);
+        Ok(Arc::new(Place { dir, first_uid, settings: settings.clone() }))
     }
 }
 
 struct Place {
     dir: TempDir,
+    /// Of this site alone: several run at once, and each thinks that its uids are nobody else's.
+    first_uid: u32,
     settings: brizo_conformance::Settings,
 }
 
@@ -62,7 +70,8 @@ impl Place {
 #[async_trait]
 impl Site for Place {
     async fn open(&self) -> brizo_backend::Result<Arc<dyn Backend>> {
-        let config = ProcessConfig { state_dir: self.state_dir(), ..ProcessConfig::default() };
+        let config =
+            ProcessConfig { state_dir: self.state_dir(), first_uid: self.first_uid, ..ProcessConfig::default() };
         let settings = Settings {
             provider: PROVIDER.to_owned(),
             quotas: self.settings.quotas.clone(),
@@ -83,6 +92,14 @@ impl Site for Place {
 
     fn image(&self) -> Image {
         Image { name: "sh".to_owned(), tag: "1".to_owned(), checksum: None }
+    }
+
+    async fn destroy(&self, id: &JobId) -> Result<bool, Failure> {
+        let shims = shims(&self.state_dir().join(PROVIDER).join("jobs").join(id.to_string()));
+        for shim in &shims {
+            kill(Pid::from_raw(*shim), Signal::SIGKILL).map_err(std::io::Error::from)?;
+        }
+        Ok(!shims.is_empty())
     }
 
     async fn remains(&self, id: &JobId) -> Result<Vec<String>, Failure> {
@@ -127,6 +144,26 @@ impl Site for Place {
         fs::rename(&beside, &path)?;
         Ok(())
     }
+}
+
+/// The shims that have a file of this folder open. The init of a sandbox is a copy of its shim, and its child: it is left
+/// out, since it has to die by itself.
+fn shims(folder: &Path) -> Vec<i32> {
+    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let has_it_open = |pid: &i32| {
+        let name = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        let mut targets = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+        name.starts_with(b"brizo-shim\0") && targets.any(|target| target.starts_with(folder))
+    };
+    let all: Vec<_> = pids.filter(has_it_open).collect();
+    let parent = |pid: i32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        after_name.split_whitespace().nth(1).and_then(|parent| parent.parse::<i32>().ok())
+    };
+    all.iter().copied().filter(|pid| !parent(*pid).is_some_and(|parent| all.contains(&parent))).collect()
 }
 
 /// All files below a folder, those that vanish meanwhile left out.
