@@ -20,6 +20,8 @@ pub(crate) struct Row {
 pub(crate) enum Limit {
     AtLeast(f64),
     AtMost(f64),
+    /// Shown, not judged.
+    Open,
 }
 
 impl Row {
@@ -28,20 +30,23 @@ impl Row {
         match self.limit {
             Limit::AtLeast(bound) => self.figure >= bound,
             Limit::AtMost(bound) => self.figure <= bound,
+            Limit::Open => true,
         }
     }
 
     fn judged(&self) -> [String; 3] {
-        let (word, bound) = match self.limit {
-            Limit::AtLeast(bound) => ("at least", bound),
-            Limit::AtMost(bound) => ("at most", bound),
+        let with_unit = |value| format!("{} {}", number(value), self.unit).trim_end().to_owned();
+        let limit = match self.limit {
+            Limit::AtLeast(bound) => format!("at least {}", with_unit(bound)),
+            Limit::AtMost(bound) => format!("at most {}", with_unit(bound)),
+            Limit::Open => "".to_owned(),
         };
-        let unit = if self.unit.is_empty() { String::new() } else { format!(" {}", self.unit) };
-        [
-            format!("{}{unit}", number(self.figure)),
-            format!("{word} {}{unit}", number(bound)),
-            if self.kept() { "yes" } else { "**no**" }.to_owned(),
-        ]
+        let kept = match (self.limit, self.kept()) {
+            (Limit::Open, _) => "",
+            (_, true) => "yes",
+            (_, false) => "**no**",
+        };
+        [with_unit(self.figure), limit, kept.to_owned()]
     }
 }
 
@@ -52,7 +57,8 @@ pub(crate) fn number(value: f64) -> String {
 
 /// The rows as a Markdown table.
 pub(crate) fn table(rows: &[Row]) -> String {
-    let mut text = String::from("| what | measured | floor of the same run | figure | limit | kept |\n|---|---|---|---|---|---|\n");
+    let mut text =
+        String::from("| what | measured | floor of the same run | figure | limit | kept |\n|---|---|---|---|---|---|\n");
     for row in rows {
         let [figure, limit, kept] = row.judged();
         let _ = writeln!(text, "| {} | {} | {} | {figure} | {limit} | {kept} |", row.what, row.measured, row.floor);
