@@ -178,7 +178,11 @@ impl Journal {
         let Desk { store, paths } = &self.desk;
         let Some(closed) = closed_entry(facts) else { return Ok(()) };
         let closed = paths.entry(&Index::Closed, &closed);
-        store.create(closed, Vec::new()).await.map_err(|error| error.during("end"))?;
+        store.create(closed.clone(), Vec::new()).await.map_err(|error| error.during("end"))?;
+        // A job that was deleted and forgotten meanwhile has nobody any more who would remove what came too late.
+        if self.desk.gone("end", &facts.submitted.id).await?.is_some() {
+            return store.remove(vec![closed]).await.map_err(|error| error.during("end"));
+        }
         let open = paths.entry(&Index::Open, &open_entry(&facts.submitted));
         store.remove(vec![open]).await.map_err(|error| error.during("end"))
     }

@@ -125,7 +125,6 @@ fn what_is_written_after_the_tombstone_has_gone_is_taken_back() {
             if !ended && let Err(error) = block_on(late) {
                 assert!(matches!(error.kind(), ErrorKind::NotFound | ErrorKind::JobDeleted), "{error:?}");
             }
-            block_on(other.ended_before(other.now(), 10)).unwrap();
             let files = block_on(Place::Objects(Arc::new(store.clone())).files());
             assert_eq!(files, Vec::<String>::new(), "step {steps}");
             if ended {
