@@ -17,7 +17,7 @@ use super::bearer::{Bearer, BearerOrLink};
 use super::document::Tag;
 use super::links::Linked;
 use super::range::{self, Asked};
-use super::refusal::{Described, Refusal, Statuses, Written, bytes_schema, described};
+use super::refusal::{Described, Refusal, Statuses, Written, bytes_schema, described, header_of};
 use super::wire::{OutputList, OutputView, SkippedView};
 use super::{State, hide};
 use crate::identity::Scope;
@@ -39,23 +39,37 @@ pub(crate) struct FileAnswer;
 impl Described for FileAnswer {
     fn responses() -> Vec<MetaResponse> {
         let content = [("application/octet-stream", bytes_schema())];
-        vec![
+        with_headers(vec![
             described(200, "The file, with its SHA-256 as ETag.", &content),
             described(206, "The range of it that was asked for.", &content),
             described(304, "It is the one that If-None-Match names.", &[]),
-        ]
+        ])
     }
 }
 
 pub(crate) struct HeadAnswer;
 impl Described for HeadAnswer {
     fn responses() -> Vec<MetaResponse> {
-        vec![
+        with_headers(vec![
             described(200, "The file's size, type and SHA-256, in headers.", &[]),
             described(206, "What a GET of this range would have as headers.", &[]),
             described(304, "It is the one that If-None-Match names.", &[]),
-        ]
+        ])
     }
+}
+
+fn with_headers(mut responses: Vec<MetaResponse>) -> Vec<MetaResponse> {
+    for response in &mut responses {
+        response.headers.push(header_of("ETag", "The file's SHA-256 in hex, in quotes."));
+        if response.status != Some(304) {
+            response.headers.push(header_of("Accept-Ranges", "bytes."));
+            response.headers.push(header_of("Content-Disposition", "attachment, with the file's name."));
+        }
+        if response.status == Some(206) {
+            response.headers.push(header_of("Content-Range", "Which bytes these are, and of how many."));
+        }
+    }
+    responses
 }
 
 /// What a request for a file says besides its path.

@@ -4,7 +4,9 @@ use std::marker::PhantomData;
 
 use poem::http::{HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
-use poem_openapi::registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::registry::{
+    MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry,
+};
 use poem_openapi::types::{ToJSON, Type};
 use poem_openapi::{ApiResponse, Object};
 
@@ -132,7 +134,11 @@ impl<L: Statuses> ApiResponse for Refusal<L> {
             status: Some(*status),
             status_range: None,
             content: content(),
-            headers: vec![],
+            headers: match status {
+                409 | 429 | 503 => vec![header_of("Retry-After", "Seconds after which another try makes sense.")],
+                416 => vec![header_of("Content-Range", "bytes */ and the size that a range would have to lie in.")],
+                _ => vec![],
+            },
         });
         MetaResponses { responses: responses.collect() }
     }
@@ -212,6 +218,17 @@ pub(crate) fn described(
             .map(|(content_type, schema)| MetaMediaType { content_type, schema: schema.clone() })
             .collect(),
         headers: vec![],
+    }
+}
+
+/// A header that may be there.
+pub(crate) fn header_of(name: &str, description: &str) -> MetaHeader {
+    MetaHeader {
+        name: name.to_owned(),
+        description: Some(description.to_owned()),
+        required: false,
+        deprecated: false,
+        schema: text_schema(),
     }
 }
 

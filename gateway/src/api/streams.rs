@@ -158,7 +158,8 @@ impl Streams {
 
     /// Follow a job's phases
     ///
-    /// Each transition is an event `phase`; the last event is `end`, with the whole job. Ids are the phases' own numbers,
+    /// Each transition is an event `phase`; the last event is `end`, with the whole job (or `problem`, if the job was
+    /// deleted meanwhile). Ids are the phases' own numbers,
     /// so a stream that was cut is resumed at any gateway by `Last-Event-ID`. Swagger UI shows nothing before the end:
     ///
     ///     curl -N -H "Authorization: Bearer $TOKEN" "$GATEWAY/api/v1/jobs/$JOB/events"
@@ -245,7 +246,7 @@ fn job_events(
                 let problem = hide(error, &id);
                 events.push(Event {
                     id: None,
-                    name: "error",
+                    name: "problem",
                     data: ProblemView::new(&problem, &request.0).to_json_string(),
                 });
             }
@@ -278,7 +279,7 @@ fn log_events(
                     let problem = Problem::from(error);
                     events.push(Event {
                         id: None,
-                        name: "error",
+                        name: "problem",
                         data: ProblemView::new(&problem, &request.0).to_json_string(),
                     });
                 }
