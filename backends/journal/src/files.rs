@@ -323,7 +323,13 @@ fn anew<T>(mut write: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 /// Nobody but the gateway's own user reads them.
 fn make_folders(folder: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+    match DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+        // It was there, and had vanished when it was looked at what it was.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && !folder.is_file() => {
+            Err(io::Error::new(ErrorKind::NotFound, error))
+        }
+        made => made,
+    }
 }
 
 fn sync_folder(folder: &Path) -> io::Result<()> {
