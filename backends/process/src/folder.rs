@@ -9,6 +9,7 @@ use brizo_backend::facts::Seen;
 use brizo_backend::{LimitFact, Usage, Waiting, WaitingFor, WallFact};
 use brizo_runner::atomic;
 use brizo_runner::layout::Layout;
+use brizo_runner::remove::remove_all;
 use brizo_runner::stage;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -160,11 +161,8 @@ impl Folder {
 
     /// Removes everything but the facts; that nothing is there is fine.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        open_all(self.layout.root());
-        match fs::remove_dir_all(self.layout.root()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        // An ordinary user's algorithm has his uid, and may have closed its folders to it.
+        remove_all(self.layout.root(), !nix::unistd::Uid::effective().is_root())
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -179,25 +177,4 @@ pub(crate) fn waiting_for_store(message: &str, deadline: Timestamp) -> Waiting {
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-/// An ordinary user's algorithm may have closed its folders to its own uid, which is ours: they are opened again, so that
-/// they can be removed.
-fn open_all(folder: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-    if nix::unistd::Uid::effective().is_root() {
-        return;
-    }
-    let Ok(metadata) = fs::symlink_metadata(folder) else { return };
-    if !metadata.is_dir() {
-        return;
-    }
-    if metadata.permissions().mode() & 0o700 != 0o700 {
-        let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
-    }
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_all(&entry.path());
-        }
-    }
 }

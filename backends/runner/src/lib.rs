@@ -9,5 +9,6 @@ pub mod environment;
 pub mod guard;
 pub mod layout;
 pub mod log;
+pub mod remove;
 pub mod run;
 pub mod stage;

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use brizo_backend::facts::{Facts, Open, VoidCause, admitted};
 use brizo_backend::{ErrorKind, JobId, Result};
 use brizo_journal::may_drive;
+use brizo_runner::log::log_totals;
+use brizo_runner::run::{EndRecord, end_record};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -96,6 +98,7 @@ async fn step(inner: &Arc<Inner>, facts: &Facts, admitted: bool) -> Result<()> {
         }
         Action::EndVoid => end_void(inner, facts, folder).await,
         Action::Shim => spawn::shim(inner, facts, folder).await,
+        Action::Unpublished => end_unpublished(inner, facts, folder).await,
     }
 }
 
@@ -117,6 +120,27 @@ async fn end_void(inner: &Arc<Inner>, facts: &Facts, folder: Folder) -> Result<(
             folder.remove_inputs();
         }
         Ok(end::of_void(&facts, &folder.seen(), folder.fault().as_ref(), now))
+    });
+    if let Some(ended) = ended.await?.map_err(|error| self::folder("drive", &id, error))? {
+        inner.journal.end(&id, &ended).await?;
+        inner.changed.send_replace(());
+    }
+    Ok(())
+}
+
+/// Ends a job whose outputs could not be published in time, unless a shim is at it.
+async fn end_unpublished(inner: &Arc<Inner>, facts: &Facts, folder: Folder) -> Result<()> {
+    let id = facts.submitted.id;
+    let (facts, now) = (facts.clone(), inner.journal.now());
+    let ended = blocking("drive", move || {
+        let Some(_lock) = folder.lock()? else { return Ok(None) };
+        let record = end_record(folder.layout()).unwrap_or_else(|| EndRecord::interrupted(now));
+        let words = format!(
+            "What the algorithm wrote could not be published in {} seconds.",
+            facts.submitted.deadlines.publishing_s
+        );
+        let log = log_totals(&folder.layout().log()).unwrap_or_default();
+        Ok(Some(end::of_run(&facts, &folder.seen(), &record, Err(words), log, now)))
     });
     if let Some(ended) = ended.await?.map_err(|error| self::folder("drive", &id, error))? {
         inner.journal.end(&id, &ended).await?;

@@ -1,5 +1,5 @@
 use brizo_backend::facts::{Facts, Seen, Started, VoidCause};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// What an open job needs next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,14 +12,29 @@ pub(super) enum Action {
     EndVoid,
     /// A shim, unless it has one.
     Shim,
+    /// Its end without outputs, unless a shim is at it: they could not be published in time.
+    Unpublished,
 }
+
+/// How long a delete may take from its decision to its tombstone.
+const TOMBSTONE: SignedDuration = SignedDuration::from_secs(10);
 
 /// Of a job without an end, that may be driven.
 pub(super) fn plan(facts: &Facts, seen: &Seen, admitted: bool, now: Timestamp) -> Action {
     match &facts.started {
+        // Its tombstone follows at once; if whoever deletes it was killed between, it ends.
+        Some(Started::Void { at, cause: VoidCause::Delete }) if now.duration_since(*at) < TOMBSTONE => {
+            return Action::Nothing;
+        }
         Some(Started::Void { .. }) => return Action::EndVoid,
         // Its end is its shim's to write; what a shim that was killed has left is another one's to finish.
-        Some(Started::Run { .. }) => return Action::Shim,
+        Some(Started::Run { .. }) => {
+            let late = seen.publishing.is_some_and(|since| {
+                let seconds = i64::try_from(facts.submitted.deadlines.publishing_s).unwrap_or(i64::MAX);
+                now.duration_since(since) >= SignedDuration::from_secs(seconds)
+            });
+            return if late { Action::Unpublished } else { Action::Shim };
+        }
         None => {}
     }
     if facts.stop.is_some() {
@@ -76,7 +91,9 @@ mod tests {
         let stopped = Facts { stop: Some(Stop { at: at(101) }), ..facts() };
         let runs = Facts { started: Some(Started::Run { at: at(102), image_digest: None }), ..stopped.clone() };
         let void = Facts { started: Some(Started::Void { at: at(102), cause: VoidCause::Stop }), ..facts() };
+        let deleting = Facts { started: Some(Started::Void { at: at(102), cause: VoidCause::Delete }), ..facts() };
         let waits = Seen::default();
+        let publishes = Seen { publishing: Some(at(499)), ..Seen::default() };
         let taken = Seen { provisioning: Some(at(105)), ..Seen::default() };
         let table = [
             (&queued, &waits, false, 101, Action::Nothing),
@@ -88,7 +105,11 @@ mod tests {
             (&stopped, &waits, true, 101, Action::Void(VoidCause::Stop)),
             (&stopped, &taken, true, 106, Action::Void(VoidCause::Stop)),
             (&runs, &taken, false, 500, Action::Shim),
+            (&runs, &publishes, false, 499, Action::Shim),
+            (&runs, &publishes, false, 500, Action::Unpublished),
             (&void, &taken, true, 106, Action::EndVoid),
+            (&deleting, &waits, true, 106, Action::Nothing),
+            (&deleting, &waits, true, 112, Action::EndVoid),
         ];
         for (n, (facts, seen, admitted, now, expected)) in table.into_iter().enumerate() {
             assert_eq!(plan(facts, seen, admitted, at(now)), expected, "row {n}");

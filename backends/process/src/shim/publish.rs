@@ -1,5 +1,5 @@
 use brizo_backend::facts::Started;
-use brizo_backend::{Usage, now};
+use brizo_backend::now;
 use brizo_runner::collect::{Caps, MAX_FILES, collect};
 use brizo_runner::log::log_totals;
 use brizo_runner::run::{self, EndRecord};
@@ -14,14 +14,7 @@ impl Shim {
     pub(super) fn publish(&mut self) -> Step<()> {
         let layout = self.folder.layout();
         run::prepare(layout, self.spec.uid)?;
-        let record = run::end_record(layout).unwrap_or_else(|| EndRecord {
-            at: now(),
-            status: None,
-            ended_for: None,
-            walls: Vec::new(),
-            limits: Vec::new(),
-            usage: Usage { peak_memory_bytes: None, cpu_seconds: None },
-        });
+        let record = run::end_record(layout).unwrap_or_else(|| EndRecord::interrupted(now()));
         let publishing = record.at.max(now());
         self.folder.mark(Mark::Publishing, publishing)?;
         if self.facts.started.is_none() {

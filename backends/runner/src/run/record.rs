@@ -53,6 +53,18 @@ pub struct EndRecord {
 const SIGXFSZ: i32 = 25;
 
 impl EndRecord {
+    /// The record of an algorithm whose runner was killed, so that there is no other.
+    pub fn interrupted(at: Timestamp) -> Self {
+        Self {
+            at,
+            status: None,
+            ended_for: None,
+            walls: Vec::new(),
+            limits: Vec::new(),
+            usage: Usage { peak_memory_bytes: None, cpu_seconds: None },
+        }
+    }
+
     /// The end of the job, if its outputs can be published.
     pub fn outcome(&self) -> (Phase, Option<Reason>) {
         let failed = |reason| (Phase::Failed, Some(reason));
