@@ -132,7 +132,9 @@ impl Outputs {
     ///
     /// By bearer, or by a link from the list. One range of bytes can be asked for.
     ///
-    ///     curl -OJ -C - "$LINK"
+    /// ```text
+    /// curl -OJ -C - "$LINK"
+    /// ```
     #[oai(path = "/api/v1/jobs/:id/outputs/*param1", method = "get", operation_id = "read_output")]
     #[expect(clippy::too_many_arguments, reason = "one for each parameter that the document declares")]
     async fn get(

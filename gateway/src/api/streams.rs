@@ -88,7 +88,9 @@ impl Streams {
     /// `{"stream", "offset", "at", "text"}` and the offset after it as its id, which `Last-Event-ID` resumes from; bytes
     /// that are no UTF-8 are replaced there, and nowhere else. Swagger UI shows nothing of a followed log before its end:
     ///
-    ///     curl -N -H "Authorization: Bearer $TOKEN" "$GATEWAY/api/v1/jobs/$JOB/logs?follow=true"
+    /// ```text
+    /// curl -N -H "Authorization: Bearer $TOKEN" "$GATEWAY/api/v1/jobs/$JOB/logs?follow=true"
+    /// ```
     #[oai(path = "/api/v1/jobs/:id/logs", method = "get", operation_id = "read_log")]
     #[expect(clippy::too_many_arguments, reason = "one for each parameter that the document declares")]
     async fn logs(
@@ -162,7 +164,9 @@ impl Streams {
     /// deleted meanwhile). Ids are the phases' own numbers,
     /// so a stream that was cut is resumed at any gateway by `Last-Event-ID`. Swagger UI shows nothing before the end:
     ///
-    ///     curl -N -H "Authorization: Bearer $TOKEN" "$GATEWAY/api/v1/jobs/$JOB/events"
+    /// ```text
+    /// curl -N -H "Authorization: Bearer $TOKEN" "$GATEWAY/api/v1/jobs/$JOB/events"
+    /// ```
     #[oai(path = "/api/v1/jobs/:id/events", method = "get", operation_id = "follow_job")]
     async fn events(
         &self,
