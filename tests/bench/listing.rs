@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use brizo::assets::SealKeys;
+use brizo::types::{Address, show_address};
 use brizo_tests::chain::{Chain, development_key};
 use brizo_tests::consumer::Consumer;
 use brizo_tests::deploy::Result;
@@ -35,7 +37,8 @@ pub(crate) async fn rows() -> Result<Vec<Row>> {
         let bearer = format!("Bearer {}", consumer.token());
         request("GET", "/api/v1/jobs?limit=100", &[("authorization", &bearer)], "")
     };
-    let pages = [(address(few_gateway.url())?, page(&few_gateway)), (address(many_gateway.url())?, page(&many_gateway))];
+    let pages =
+        [(address(few_gateway.url())?, page(&few_gateway)), (address(many_gateway.url())?, page(&many_gateway))];
     let pair = alternate(ROUNDS, async |floor| {
         let (address, request) = pages[usize::from(!floor)].clone();
         load(address, 1, STRETCH, 200, Arc::new(move |_| request.clone())).await
@@ -65,15 +68,12 @@ pub(crate) async fn rows() -> Result<Vec<Row>> {
 }
 
 /// A gateway's folder with so many ended jobs of one owner.
-async fn home(chain: &Chain, owner: &alloy_primitives::Address, jobs: usize) -> Result<Home> {
+async fn home(chain: &Chain, owner: &Address, jobs: usize) -> Result<Home> {
     let on_chain = OnChain { rpc_url: chain.url().to_string(), artifacts: chain.artifacts().to_owned() };
     let provider = development_key(1);
-    let home = Home::new(&on_chain, &provider, "[server]\nrequests_per_second = 1000000\n")?;
-    let seal: [u8; 32] = hex::decode(std::fs::read_to_string(home.path().join("seal.key"))?.trim())?
-        .try_into()
-        .map_err(|_| "the seal key is not 32 bytes")?;
-    let name = |address: &alloy_primitives::Address| format!("{address:#x}");
-    fill(&home.path().join("state"), &name(&provider.address()), &seal, &name(owner), jobs).await?;
+    let home = Home::new(&on_chain, &provider, "[server]\nrate_per_address = 0\nrate_per_consumer = 0\n")?;
+    let seal = SealKeys::load(&home.path().join("seal.key"), &[])?.derive("backend journal");
+    fill(&home.path().join("state"), &show_address(&provider.address()), &seal, &show_address(owner), jobs).await?;
     Ok(home)
 }
 

@@ -1,5 +1,6 @@
 //! A load generator that does as little as an HTTP/1.1 client can, so that what is measured is the server.
 
+use std::fmt::Write as _;
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -31,10 +32,10 @@ impl Load {
 pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: bench\r\n");
     for (name, value) in headers {
-        text += &format!("{name}: {value}\r\n");
+        let _ = write!(text, "{name}: {value}\r\n");
     }
     if !body.is_empty() {
-        text += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        let _ = write!(text, "content-type: application/json\r\ncontent-length: {}\r\n", body.len());
     }
     text += "\r\n";
     text += body;

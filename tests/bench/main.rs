@@ -3,6 +3,7 @@
 //! `BRIZO_BIN` names the gateway's program, built for release.
 
 mod fill;
+mod gateway;
 mod listing;
 mod load;
 mod memory;

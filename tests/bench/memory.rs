@@ -3,13 +3,13 @@
 use brizo_tests::deploy::Result;
 use brizo_tests::world::World;
 
-use crate::start::{SHELL, raw};
+use crate::start::raw;
 use crate::table::{Limit, Row, number};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
 pub(crate) async fn rows() -> Result<Vec<Row>> {
-    let world = World::new(SHELL).await?;
+    let world = World::new("").await?;
     let agreement = world.agreement().await?;
     // One job has gone through it, so that everything lazy is there.
     let id = world.consumer.start(&raw(&agreement, "sh", "sh $ALGO", "echo")).await;
@@ -31,7 +31,10 @@ pub(crate) async fn rows() -> Result<Vec<Row>> {
         unit: "MiB",
         limit: Limit::AtMost(most),
     };
-    Ok(vec![row("resident memory of the gateway, idle", idle, 30.0), row("resident memory of a running job's shim", shim, 10.0)])
+    Ok(vec![
+        row("resident memory of the gateway, idle", idle, 30.0),
+        row("resident memory of a running job's shim", shim, 10.0),
+    ])
 }
 
 /// The resident bytes of every process that calls itself a shim.

@@ -9,7 +9,7 @@ use poem::web::Data;
 use poem::{EndpointExt, Route, get, handler};
 
 use crate::load::{Connection, load, request};
-use crate::server::Bare;
+use crate::server::{ANYWHERE, Bare};
 use crate::table::{Limit, Row};
 
 const CONNECTIONS: u64 = 16;
@@ -22,7 +22,7 @@ fn same(Data(body): Data<&Arc<String>>) -> poem::Response {
 }
 
 pub(crate) async fn rows() -> Result<Vec<Row>> {
-    let world = World::new("[server]\nrequests_per_second = 1000000\n").await?;
+    let world = World::new("[server]\nrate_per_address = 0\nrate_per_consumer = 0\n").await?;
     let agreement = world.agreement().await?;
     let job = world.consumer.start(&crate::start::raw(&agreement, "sh", "sh $ALGO", "echo")).await;
     world.consumer.wait(&job, "its end", |job| job["ended_at"].is_string()).await;
@@ -35,7 +35,7 @@ pub(crate) async fn rows() -> Result<Vec<Row>> {
         return Err(format!("status {status}").into());
     }
     let body = Arc::new(String::from_utf8(body)?);
-    let bare = Bare::start(move || Route::new().at("/api/v1/jobs/:id", get(same)).data(body)).await?;
+    let bare = Bare::start(ANYWHERE, move || Route::new().at("/api/v1/jobs/:id", get(same)).data(body)).await?;
     let pair = crate::submit::alternate(ROUNDS, async |floor| {
         let address = if floor { bare.address } else { gateway };
         let get_job = get_job.clone();

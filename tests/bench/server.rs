@@ -8,6 +8,9 @@ use poem::listener::{Acceptor, Listener, TcpListener};
 use poem::{IntoEndpoint, Server};
 use tokio::sync::oneshot;
 
+/// Any free port of loopback.
+pub(crate) const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
 /// A server that ends when it is dropped.
 pub(crate) struct Bare {
     pub(crate) address: SocketAddr,
@@ -17,7 +20,7 @@ pub(crate) struct Bare {
 
 impl Bare {
     /// Serves what `endpoint` makes, with as many threads as a gateway has.
-    pub(crate) async fn start<E>(endpoint: impl FnOnce() -> E + Send + 'static) -> Result<Self>
+    pub(crate) async fn start<E>(listen: SocketAddr, endpoint: impl FnOnce() -> E + Send + 'static) -> Result<Self>
     where
         E: IntoEndpoint,
         E::Endpoint: 'static,
@@ -27,7 +30,7 @@ impl Bare {
         let thread = std::thread::spawn(move || {
             let Ok(runtime) = tokio::runtime::Builder::new_multi_thread().enable_all().build() else { return };
             runtime.block_on(async move {
-                let Ok(acceptor) = TcpListener::bind("127.0.0.1:0").into_acceptor().await else { return };
+                let Ok(acceptor) = TcpListener::bind(listen.to_string()).into_acceptor().await else { return };
                 let address = acceptor.local_addr().first().and_then(|local| local.as_socket_addr().copied());
                 let _ = tell.send(address);
                 let until = async {

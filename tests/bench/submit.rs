@@ -14,7 +14,7 @@ use poem::{Body, EndpointExt, Response, Route, handler, post};
 use serde_json::{Value, json};
 
 use crate::load::{Load, load, request};
-use crate::server::Bare;
+use crate::server::{ANYWHERE, Bare};
 use crate::start::raw;
 use crate::table::{Limit, Row, number};
 
@@ -92,7 +92,7 @@ struct Floor {
 }
 
 #[handler]
-async fn bare(Data(floor): Data<&Floor>, body: Body) -> poem::Result<Response> {
+async fn round_trip(Data(floor): Data<&Floor>, body: Body) -> poem::Result<Response> {
     let failed = |error: &dyn std::fmt::Display| poem::Error::from_string(error.to_string(), StatusCode::BAD_GATEWAY);
     let asked: Value = serde_json::from_slice(&body.into_vec().await?).map_err(|error| failed(&error))?;
     let request = floor.http.post(floor.node.clone()).header("content-type", "application/json");
@@ -109,7 +109,7 @@ async fn bare(Data(floor): Data<&Floor>, body: Body) -> poem::Result<Response> {
 }
 
 pub(crate) async fn rows() -> Result<Vec<Row>> {
-    let mut world = World::new("").await?;
+    let mut world = World::new("[server]\nrate_per_address = 0\nrate_per_consumer = 0\n").await?;
     let agreements = [world.agreement().await?, world.agreement().await?];
     drop(world.gateway.take());
     let chain_id = world.chain.chain().id().await?;
@@ -118,7 +118,7 @@ pub(crate) async fn rows() -> Result<Vec<Row>> {
     let recorder = Recorder::default();
     let proxy = Proxy::start(world.chain.url(), recorder.clone()).await?;
     let counted = crate::gateway::noop(&world, Some(proxy.url())).await?;
-    let consumer = Consumer::new(&world.buyer, chain_id, &counted.url());
+    let consumer = Consumer::new(&world.buyer, chain_id, &world.home.url);
     // The chain's id and the first agreement's reads are behind it.
     consumer.start(&raw(&agreements[0], "python", "python3 $ALGO", "1")).await;
     let before = proxy.round_trips();
@@ -135,7 +135,7 @@ pub(crate) async fn rows() -> Result<Vec<Row>> {
     drop(counted);
 
     let gateway = crate::gateway::noop(&world, None).await?;
-    let consumer = Consumer::new(&world.buyer, chain_id, &gateway.url());
+    let consumer = Consumer::new(&world.buyer, chain_id, &world.home.url);
     let body = raw(&agreements[1], "python", "python3 $ALGO", "print(1)").to_string();
     let bearer = format!("Bearer {}", consumer.token());
     let submit = request("POST", "/api/v1/jobs", &[("authorization", &bearer)], &body);
@@ -145,7 +145,7 @@ pub(crate) async fn rows() -> Result<Vec<Row>> {
         batch,
         answer: job.to_string(),
     };
-    let bare = Bare::start(move || Route::new().at("/api/v1/jobs", post(bare)).data(floor)).await?;
+    let bare = Bare::start(ANYWHERE, move || Route::new().at("/api/v1/jobs", post(round_trip)).data(floor)).await?;
     let pair = alternate(ROUNDS, async |floor| {
         let address = if floor { bare.address } else { gateway.address };
         let submit = submit.clone();
@@ -161,7 +161,10 @@ pub(crate) async fn rows() -> Result<Vec<Row>> {
         limit: Limit::AtMost(most),
     };
     Ok(vec![
-        pair.rates("authorize and submit, no-op backend; floor: a bare handler with the same round trip", Limit::AtLeast(0.5)),
+        pair.rates(
+            "authorize and submit, no-op backend; floor: a bare handler with the same round trip",
+            Limit::AtLeast(0.5),
+        ),
         count("JSON-RPC round trips of an authorization, cold", cold, 2.0),
         count("JSON-RPC round trips of an authorization, warm", warm, 1.0),
     ])

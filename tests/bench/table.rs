@@ -39,7 +39,7 @@ impl Row {
         let limit = match self.limit {
             Limit::AtLeast(bound) => format!("at least {}", with_unit(bound)),
             Limit::AtMost(bound) => format!("at most {}", with_unit(bound)),
-            Limit::Open => "".to_owned(),
+            Limit::Open => String::new(),
         };
         let kept = match (self.limit, self.kept()) {
             (Limit::Open, _) => "",
@@ -57,8 +57,9 @@ pub(crate) fn number(value: f64) -> String {
 
 /// The rows as a Markdown table.
 pub(crate) fn table(rows: &[Row]) -> String {
-    let mut text =
-        String::from("| what | measured | floor of the same run | figure | limit | kept |\n|---|---|---|---|---|---|\n");
+    let mut text = String::from(
+        "| what | measured | floor of the same run | figure | limit | kept |\n|---|---|---|---|---|---|\n",
+    );
     for row in rows {
         let [figure, limit, kept] = row.judged();
         let _ = writeln!(text, "| {} | {} | {} | {figure} | {limit} | {kept} |", row.what, row.measured, row.floor);
