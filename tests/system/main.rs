@@ -7,6 +7,7 @@ mod command_line;
 mod grants;
 mod jobs;
 mod keeper;
+mod legacy;
 mod support;
 mod swagger;
 mod world;
@@ -21,6 +22,7 @@ fn all() -> Vec<Trial> {
         grants::trials(),
         assets::trials(),
         jobs::trials(),
+        legacy::trials(),
         command_line::trials(),
         swagger::trials(),
     ];

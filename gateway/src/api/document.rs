@@ -12,6 +12,7 @@ use poem_openapi::{OpenApi, OpenApiService, Tags};
 
 use super::State;
 use super::jobs::Jobs;
+use super::legacy::Legacy;
 use super::meta::Meta;
 use super::outputs::Outputs;
 use super::streams::Streams;
@@ -28,10 +29,13 @@ pub(crate) enum Tag {
     /// The documents of what is sold here.
     #[oai(rename = "assets")]
     Assets,
+    /// What clients of the first Brizo speak; served only with `server.legacy = true`.
+    #[oai(rename = "old clients")]
+    OldClients,
 }
 
 /// All families. A new one is added here, and is then served and documented.
-type Families = (Jobs, Streams, Outputs, Meta);
+type Families = (Jobs, Streams, Outputs, Meta, Legacy);
 
 const DESCRIPTION: &str = "Brizo is a compute-to-data gateway: algorithms go to the data, and only what they write comes \
     back. A consumer who holds a paid Service Agreement on the Keeper contracts starts a job; the gateway checks the \
@@ -41,7 +45,13 @@ const DESCRIPTION: &str = "Brizo is a compute-to-data gateway: algorithms go to 
 
 /// The families over `state`.
 pub(crate) fn service(state: &Arc<State>) -> OpenApiService<Families, ()> {
-    of((Jobs(Arc::clone(state)), Streams(Arc::clone(state)), Outputs(Arc::clone(state)), Meta(Arc::clone(state))))
+    of((
+        Jobs(Arc::clone(state)),
+        Streams(Arc::clone(state)),
+        Outputs(Arc::clone(state)),
+        Meta(Arc::clone(state)),
+        Legacy::new(Arc::clone(state)),
+    ))
 }
 
 fn of<T>(families: T) -> OpenApiService<T, ()> {

@@ -16,6 +16,7 @@ use poem_openapi::error::{ContentTypeError, ParseParamError, ParseRequestPayload
 use uuid::Uuid;
 
 use super::State;
+use super::legacy;
 use super::refusal::respond;
 use crate::problem::{Code, Problem};
 
@@ -93,7 +94,11 @@ impl<E: Endpoint<Output = Response>> Endpoint for Frame<E> {
                 Ok(response) => response,
                 Err(problem) => {
                     log_problem(&problem, &method, &path, &id);
-                    respond(&problem, &id)
+                    if self.state.setup.legacy && legacy::speaks(&path) {
+                        legacy::respond(&problem)
+                    } else {
+                        respond(&problem, &id)
+                    }
                 }
             }
         };
@@ -116,7 +121,7 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
         let path = request.uri().path().to_owned();
         match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(problem_of(error, &path)),
+            Ok(Err(error)) => Err(problem_of(error, &path, self.state.setup.legacy)),
             Err(panic) => {
                 let text = panic
                     .downcast_ref::<String>()
@@ -129,8 +134,8 @@ impl<E: Endpoint<Output = Response>> Frame<E> {
     }
 }
 
-/// What an error of poem's means.
-fn problem_of(error: poem::Error, path: &str) -> Problem {
+/// What an error of poem's means. `old_served` is whether the old clients' API is served.
+fn problem_of(error: poem::Error, path: &str, old_served: bool) -> Problem {
     let error = match error.downcast::<Problem>() {
         Ok(problem) => return problem,
         Err(error) => error,
@@ -152,7 +157,7 @@ fn problem_of(error: poem::Error, path: &str) -> Problem {
         return Problem::invalid("This path knows other methods; GET /spec lists them.").with_status(405);
     }
     if error.is::<NotFoundError>() || error.is::<ParsePathError>() || error.status() == StatusCode::NOT_FOUND {
-        return Problem::not_found(no_such_path(path));
+        return Problem::not_found(legacy::no_such_path(path, old_served));
     }
     match error.status().as_u16() {
         status if error.status().is_client_error() => Problem::invalid(format!("{error}")).with_status(status),
@@ -163,16 +168,6 @@ fn problem_of(error: poem::Error, path: &str) -> Problem {
 /// poem-openapi's reason, without the name of the type that it could not make.
 fn words(reason: &str) -> &str {
     reason.trim_end_matches('.').rsplit("\": ").next().unwrap_or(reason).trim()
-}
-
-fn no_such_path(path: &str) -> String {
-    if path.starts_with("/api/v1/brizo/services") || path == "/" {
-        return "There is nothing here. The old clients' API (/api/v1/brizo/services) is off by default, since its \
-                signatures have no nonce, its tokens no audience, and one of its reads signs the very text of a start; \
-                server.legacy = true serves it. The new API is described at /api/v1/docs."
-            .to_owned();
-    }
-    "There is no such path; /api/v1/docs and /spec describe those that there are.".to_owned()
 }
 
 fn log_problem(problem: &Problem, method: &Method, path: &str, id: &str) {

@@ -8,6 +8,7 @@ mod bearer;
 mod document;
 mod frame;
 mod jobs;
+mod legacy;
 mod links;
 mod meta;
 mod outputs;

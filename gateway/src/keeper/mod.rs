@@ -140,6 +140,11 @@ impl Keeper {
         &self.chain
     }
 
+    /// What it was made from.
+    pub fn config(&self) -> &KeeperConfig {
+        &self.config
+    }
+
     /// This gateway's own address.
     pub fn provider(&self) -> Address {
         self.provider

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::future::{join_all, try_join};
 use tokio::sync::OnceCell;
 
-use super::{AlgorithmForm, AskedLimits, Desk, StartRequest, refusal};
+use super::{AlgorithmForm, AskedLimits, Desk, KeeperView, StartRequest, refusal};
 use crate::assets::{self, AlgorithmRequest, Assets, Bought, ContainerRequest};
 use crate::chain::{Chain, ChainError};
 use crate::config::Config;
@@ -20,6 +20,7 @@ use crate::types::{Address, AgreementId, Did, show_address};
 #[derive(Debug)]
 pub struct Clerk {
     chain: Arc<Chain>,
+    view: KeeperView,
     recipe: Option<Recipe>,
     parts: OnceCell<Parts>,
     limits: Limits,
@@ -53,8 +54,10 @@ impl Clerk {
                 chain_id: 0,
             },
         };
+        let chain = Arc::new(config.keeper.open()?);
         Ok(Self {
-            chain: Arc::new(config.keeper.open()?),
+            view: KeeperView::of(&config.keeper, &chain),
+            chain,
             recipe: Some(recipe),
             parts: OnceCell::new(),
             limits: config.limits.limits(),
@@ -65,6 +68,7 @@ impl Clerk {
     /// Over a keeper and assets that there are already.
     pub fn over(keeper: Arc<Keeper>, assets: Arc<Assets>, limits: Limits, deadlines: Deadlines) -> Self {
         Self {
+            view: KeeperView::of(keeper.config(), keeper.chain()),
             chain: Arc::clone(keeper.chain()),
             recipe: None,
             parts: OnceCell::new_with(Some(Parts { assets, keeper })),
@@ -119,6 +123,10 @@ impl Desk for Clerk {
             Some(id) => Ok(id),
             None => self.chain.id().await.map_err(unreachable),
         }
+    }
+
+    fn keeper_view(&self) -> KeeperView {
+        self.view.clone()
     }
 
     async fn ready(&self) -> Result<(), Problem> {

@@ -1,9 +1,11 @@
 //! From a consumer's request to a specification: the one place where keeper, assets and configuration meet.
 
 mod clerk;
+mod keeper_view;
 mod refusal;
 
 pub use clerk::Clerk;
+pub use keeper_view::KeeperView;
 
 use std::fmt;
 
@@ -81,6 +83,9 @@ pub struct AskedLimits {
 pub trait Desk: Send + Sync + fmt::Debug {
     /// The chain's id, which bearers are bound to.
     async fn chain_id(&self) -> Result<u64, Problem>;
+
+    /// The chain and its contracts, as the old clients read them at `GET /`. Asks nobody.
+    fn keeper_view(&self) -> KeeperView;
 
     /// Whether chain and metadata store answer.
     async fn ready(&self) -> Result<(), Problem>;

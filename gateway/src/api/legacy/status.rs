@@ -1,15 +1,15 @@
 //! A job in Ocean's words: the one place where phases become its numbers.
 
-use brizo_backend::{Job, Phase, Reason};
+use brizo_backend::{Agreement, Job, JobId, Owner, Phase, Reason};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Ocean's number and text of a job.
 ///
 /// Old clients take 31 and 32 for failures and 70 for done, and know no other end: a failure of staging is 31, one of the
 /// algorithm's fetch or image 32, and every later end 70. The truth stands beside it, in `phase` and `reason`.
 /// 30 ("Provisioning success") and 50 ("Filtering results") are moments that no client waits for; they are not shown.
-pub(crate) fn status(job: &Job) -> (u32, &'static str) {
+pub(super) fn status(job: &Job) -> (u32, &'static str) {
     match (job.phase, &job.reason) {
         (Phase::Queued, _) => (10, "Job started"),
         (Phase::Provisioning | Phase::Configuring, _) => (20, "Configuring volumes"),
@@ -25,39 +25,58 @@ pub(crate) fn status(job: &Job) -> (u32, &'static str) {
 
 /// Links of a job, for those who see it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Links {
+pub(super) struct Links {
     /// The log, once there is one.
-    pub(crate) log: Option<String>,
+    pub(super) log: Option<String>,
     /// The outputs, at most 1,000.
-    pub(crate) results: Vec<String>,
+    pub(super) results: Vec<String>,
 }
 
 /// The status object of Operator-Service, with `resultsUrls` (the name that clients look for), `phase` and `reason` beside.
-pub(crate) fn object(job: &Job, links: &Links) -> Value {
+pub(super) fn object(job: &Job, links: &Links) -> Value {
     let (number, text) = status(job);
     let timed_out = matches!(job.reason, Some(Reason::WallTime { .. }));
     let stopreq = if timed_out { 2 } else { i32::from(job.stop_requested_at.is_some()) };
-    let mut object = Map::new();
-    let mut set = |key: &str, value: Value| object.insert(key.to_owned(), value);
-    set("agreementId", json!(job.datasets.first().map_or("", |dataset| dataset.agreement.as_str())));
-    set("jobId", json!(job.id.to_string()));
-    set("owner", json!(job.owner.as_str()));
-    set("status", json!(number));
-    set("statusText", json!(text));
-    set("dateCreated", json!(epoch(job.created_at)));
-    set("dateFinished", job.ended_at.map_or(Value::Null, |at| json!(epoch(at))));
-    set("algorithmLogUrl", json!(links.log));
+    let mut object = json!({
+        "agreementId": job.datasets.first().map_or("", |dataset| dataset.agreement.as_str()),
+        "jobId": job.id,
+        "owner": job.owner,
+        "status": number,
+        "statusText": text,
+        "dateCreated": epoch(job.created_at),
+        "dateFinished": job.ended_at.map(epoch),
+        "algorithmLogUrl": links.log,
+        "resultsUrls": links.results,
+        "resultsDid": "",
+        "stopreq": stopreq,
+        "removed": 0,
+        "phase": job.phase.as_str(),
+    });
     // Operator-Service says "" where there is nothing yet, and old clients have learnt to read that.
-    set("resultsUrl", if links.results.is_empty() { json!("") } else { json!(links.results) });
-    set("resultsUrls", json!(links.results));
-    set("resultsDid", json!(""));
-    set("stopreq", json!(stopreq));
-    set("removed", json!(0));
-    set("phase", json!(job.phase.as_str()));
+    object["resultsUrl"] = if links.results.is_empty() { json!("") } else { object["resultsUrls"].clone() };
     if let Some(reason) = &job.reason {
-        set("reason", json!(reason));
+        object["reason"] = json!(reason);
     }
-    Value::Object(object)
+    object
+}
+
+/// What is left to say of a job that was deleted before.
+pub(super) fn removed(id: &JobId, owner: &Owner, agreement: Option<&Agreement>) -> Value {
+    json!({
+        "agreementId": agreement.map_or("", Agreement::as_str),
+        "jobId": id,
+        "owner": owner,
+        "status": 70,
+        "statusText": "Job finished",
+        "dateCreated": null,
+        "dateFinished": null,
+        "algorithmLogUrl": null,
+        "resultsUrl": "",
+        "resultsUrls": [],
+        "resultsDid": "",
+        "stopreq": 0,
+        "removed": 1,
+    })
 }
 
 /// Seconds since 1970, with a fraction.
@@ -67,7 +86,7 @@ fn epoch(at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use brizo_backend::{AlgorithmKind, AlgorithmView, DatasetView, JobId, RequestDigest};
+    use brizo_backend::{AlgorithmKind, AlgorithmView, DatasetView, RequestDigest};
 
     use super::*;
 
@@ -119,13 +138,27 @@ mod tests {
         let object = object(&job(Phase::Queued, None), &Links::default());
         let keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
         let mut wanted = vec![
-            "agreementId", "jobId", "owner", "status", "statusText", "dateCreated", "dateFinished", "algorithmLogUrl",
-            "resultsUrl", "resultsUrls", "resultsDid", "stopreq", "removed", "phase",
+            "agreementId",
+            "jobId",
+            "owner",
+            "status",
+            "statusText",
+            "dateCreated",
+            "dateFinished",
+            "algorithmLogUrl",
+            "resultsUrl",
+            "resultsUrls",
+            "resultsDid",
+            "stopreq",
+            "removed",
+            "phase",
         ];
         let mut got = keys.clone();
         got.sort_unstable();
         wanted.sort_unstable();
         assert_eq!(got, wanted);
+        let gone = removed(&JobId::random(), &"0xab".parse().unwrap(), None);
+        assert!(gone.as_object().unwrap().keys().all(|key| got.contains(&key.as_str())));
         assert_eq!(object["dateCreated"], json!(1_588_888_888.123));
         assert_eq!(object["dateFinished"], Value::Null);
         assert_eq!(object["resultsUrl"], json!(""));

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::LIMITS;
 use crate::problem::{Code, Problem};
-use crate::service::{self, AlgorithmForm, StartRequest};
+use crate::service::{self, AlgorithmForm, KeeperView, StartRequest};
 use crate::types::{Address, Did, show_address};
 
 pub(super) const CHAIN_ID: u64 = 31_337;
@@ -272,11 +272,17 @@ pub(super) struct Desk {
     refuse: Mutex<Option<(Code, &'static str)>>,
     down: Mutex<Option<&'static str>>,
     documents: Mutex<BTreeMap<Did, Bytes>>,
+    last: Mutex<Option<StartRequest>>,
 }
 
 impl Desk {
     pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
+    }
+
+    /// What it was asked last.
+    pub(super) fn last(&self) -> StartRequest {
+        self.last.lock().unwrap().clone().unwrap()
     }
 
     pub(super) fn refuse_with(&self, refusal: Option<(Code, &'static str)>) {
@@ -298,6 +304,14 @@ impl service::Desk for Desk {
         Ok(CHAIN_ID)
     }
 
+    fn keeper_view(&self) -> KeeperView {
+        KeeperView {
+            url: "http://node:8545".to_owned(),
+            network: "development".to_owned(),
+            contracts: vec![("OceanToken", Address::repeat_byte(0xab))],
+        }
+    }
+
     async fn ready(&self) -> Result<(), Problem> {
         self.down.lock().unwrap().map_or(Ok(()), |text| Err(Problem::new(Code::Unavailable, text)))
     }
@@ -314,9 +328,10 @@ impl service::Desk for Desk {
             return Err(Problem::new(code, text));
         }
         assert!(
-            matches!(request.algorithm, AlgorithmForm::Raw { ref code, .. } if code != "panic"),
+            !matches!(request.algorithm, AlgorithmForm::Raw { ref code, .. } if code == "panic"),
             "as it was told to"
         );
+        *self.last.lock().unwrap() = Some(request.clone());
         Ok(JobSpec {
             version: SPEC_VERSION,
             id,

@@ -3,6 +3,7 @@
 mod double;
 mod errors;
 mod jobs;
+mod legacy;
 mod outputs;
 mod streams;
 
@@ -35,7 +36,16 @@ impl Gateway {
         Self::with_rates(Rates::default())
     }
 
+    /// One that serves the old clients too.
+    fn old() -> Self {
+        Self::with(Rates::default(), true)
+    }
+
     fn with_rates(rates: Rates) -> Self {
+        Self::with(rates, false)
+    }
+
+    fn with(rates: Rates, legacy: bool) -> Self {
         let backend = Arc::new(Memory::default());
         let desk = Arc::new(Desk::default());
         let state = State::new(Setup {
@@ -48,7 +58,7 @@ impl Gateway {
             rates,
             limits: LIMITS,
             deadlines: Deadlines { queue_s: 1, provisioning_s: 2, publishing_s: 3 },
-            legacy: false,
+            legacy,
             behind_proxy: false,
             audit: Audit::to_log(),
             shutdown: CancellationToken::new(),

@@ -7,7 +7,7 @@ mod tagged;
 
 pub(crate) use job::{JobOrPlan, JobView, PhaseView, PlanView, TransitionView, WallView};
 pub(crate) use page::{JobList, OutputList, OutputView, SkippedView};
-pub(crate) use request::{MOST_CODE_BYTES, StartBody};
+pub(crate) use request::{MOST_CODE_BYTES, Start, StartBody};
 
 use std::borrow::Cow;
 

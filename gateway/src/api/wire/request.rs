@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use brizo_backend::RequestDigest;
+use bytes::Bytes;
 use poem::{Request, RequestBody};
 use poem_openapi::payload::{ParsePayload, Payload};
 use poem_openapi::registry::{MetaSchema, MetaSchemaRef, Registry};
@@ -51,8 +52,13 @@ impl StartBody {
 
     /// Reads it and parses it.
     pub(crate) async fn read(self) -> Result<Start, Problem> {
+        Start::parse(&self.bytes().await?)
+    }
+
+    /// Reads it.
+    pub(crate) async fn bytes(self) -> Result<Bytes, Problem> {
         match tokio::time::timeout(PATIENCE, self.body.into_bytes_limit(MOST_BODY_BYTES)).await {
-            Ok(Ok(bytes)) => Start::parse(&bytes),
+            Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(too_large()),
             Ok(Err(error)) => Err(Problem::invalid("The body broke off.").because(error)),
             Err(_) => Err(Problem::invalid("The body did not arrive within 30 seconds.")),
@@ -66,7 +72,7 @@ fn too_large() -> Problem {
 
 impl Start {
     /// Hashes the body as it was sent, and parses it.
-    fn parse(body: &[u8]) -> Result<Self, Problem> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Problem> {
         let value: Value = serde_json::from_slice(body)
             .map_err(|error| Problem::invalid(format!("The body is not JSON: {error}.")))?;
         let canonical = serde_jcs::to_vec(&value).map_err(Problem::internal)?;
