@@ -6,14 +6,15 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use nix::unistd::pipe2;
+use nix::sys::wait::waitpid;
+use nix::unistd::{Pid, pipe2, write};
 
 use crate::cgroup::Cgroup;
 use crate::child::Child;
 use crate::inside::{self, Given, Program};
 use crate::report::{Report, say};
 use crate::sys::{self, Side};
-use crate::{Error, Result, Sandbox, reexec};
+use crate::{Error, Failure, Result, Sandbox, Step, reexec};
 
 /// The descriptors of a sandbox. They are moved into it: the caller's copies are closed.
 #[derive(Debug)]
@@ -86,19 +87,29 @@ fn clone_into(request: Request<'_>) -> Result<libc::pid_t> {
     let ids = inside::ids(sandbox.identity);
     let flags = inside::namespaces(sandbox).bits();
     let report = status.try_clone().map_err(Error::io("duplicate a descriptor"))?;
+    let (entered, entering) = pipe2(OFlag::O_CLOEXEC).map_err(Error::errno("make a pipe"))?;
     // SAFETY: the caller has looked that there is one thread. The child goes to `enter`, which never returns.
     match unsafe { sys::clone_process(flags) } {
         Ok(Side::Parent(pid)) => {
             say(&report, &Report::Init(pid));
-            Ok(pid)
+            // From here, while it furnishes its root: the kernel takes its time for entering a cgroup.
+            match enter_cgroups(pid, cgroup).and_then(|()| go_on(&entering)) {
+                Ok(()) => Ok(pid),
+                Err(failure) => {
+                    let _ = sys::kill(pid, libc::SIGKILL);
+                    let _ = waitpid(Pid::from_raw(pid), None);
+                    Err(Error::Failed(failure))
+                }
+            }
         }
         Ok(Side::Child) => {
+            drop(entering);
             let Stdio { stdin, stdout, stderr, held } = stdio;
             let held: Vec<RawFd> = held.iter().map(AsRawFd::as_raw_fd).collect();
             let given = Given {
                 sandbox,
                 program,
-                cgroups: &cgroup.entries(),
+                entered,
                 cgroup_walls: &cgroup.walls(),
                 stdio: [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()],
                 status,
@@ -107,8 +118,22 @@ fn clone_into(request: Request<'_>) -> Result<libc::pid_t> {
             };
             inside::enter(&given, ids)
         }
-        Err(errno) => Err(Error::Failed(crate::Failure::new(crate::Step::Namespaces, errno, "clone"))),
+        Err(errno) => Err(Error::Failed(Failure::new(Step::Namespaces, errno, "clone"))),
     }
+}
+
+/// Tells the inside that it is in its cgroups.
+fn go_on(entering: &OwnedFd) -> Result<(), Failure> {
+    write(entering, &[1]).map(drop).map_err(|errno| Failure::new(Step::Cgroup, errno, "pipe"))
+}
+
+/// Puts the process into the cgroups of its sandbox.
+fn enter_cgroups(pid: libc::pid_t, cgroup: &Cgroup) -> Result<(), Failure> {
+    for file in cgroup.entries() {
+        let failure = |error: io::Error| Failure::io(Step::Cgroup, &error, file.display().to_string());
+        std::fs::write(&file, pid.to_string()).map_err(failure)?;
+    }
+    Ok(())
 }
 
 /// [`clone_into`] for the process that [`reexec`] executed.

@@ -9,14 +9,14 @@ use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{IoSlice, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::path::PathBuf;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, Gid, Uid, fork, pipe2};
+use nix::unistd::{ForkResult, Gid, Uid, fork, pipe2, read};
 
 use crate::error::{Failure, Step};
 use crate::report::{Report, say};
@@ -35,8 +35,8 @@ pub(crate) enum Program {
 pub(crate) struct Given<'a> {
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) program: Program,
-    /// Files of cgroups to write "0" into.
-    pub(crate) cgroups: &'a [PathBuf],
+    /// Says a byte once this process is in its cgroups.
+    pub(crate) entered: OwnedFd,
     /// Walls of cgroups that stand once they are entered.
     pub(crate) cgroup_walls: &'a [WallReport],
     pub(crate) stdio: [RawFd; 3],
@@ -99,15 +99,9 @@ fn build(given: &Given<'_>, (uid, gid): (u32, u32)) -> Result<Ready, Failure> {
     dumpable(true)?;
     // Signals wait until init asks for them.
     SigSet::all().thread_set_mask().map_err(|errno| Failure::new(Step::Fork, errno, "sigmask"))?;
-    for file in given.cgroups {
-        std::fs::write(file, "0").map_err(|error| Failure::io(Step::Cgroup, &error, file.display().to_string()))?;
-    }
     if sandbox.identity == Identity::Own {
         identity::map_own(uid, gid)?;
     }
-    // After the cgroup was entered, since what is entered last is the root that is shown.
-    let cgroup_namespace =
-        sandbox.walls.has(Wall::CgroupNamespace) && nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).is_ok();
     if sandbox.walls.has(Wall::UtsNamespace) {
         nix::unistd::sethostname(&sandbox.hostname).map_err(|errno| Failure::new(Step::Hostname, errno, ""))?;
     }
@@ -116,6 +110,10 @@ fn build(given: &Given<'_>, (uid, gid): (u32, u32)) -> Result<Ready, Failure> {
     let oom = OomScore::take()?;
     root::build(sandbox, uid, gid)?;
     show_memory_folders(sandbox, &given.control)?;
+    wait_for_cgroups(&given.entered)?;
+    // After the cgroup was entered, since what is entered last is the root that is shown.
+    let cgroup_namespace =
+        sandbox.walls.has(Wall::CgroupNamespace) && nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP).is_ok();
 
     if sandbox.walls.has(Wall::Capabilities) {
         identity::empty_bounding_set()?;
@@ -165,6 +163,18 @@ fn show_memory_folders(sandbox: &Sandbox, control: &OwnedFd) -> Result<(), Failu
     sendmsg::<()>(control.as_raw_fd(), &[IoSlice::new(b"m")], rights, MsgFlags::MSG_NOSIGNAL, None)
         .map(drop)
         .map_err(|errno| Failure::new(Step::Populate, errno, "sendmsg"))
+}
+
+/// Until the outside has put this process into its cgroups; the algorithm is not made before.
+fn wait_for_cgroups(entered: &OwnedFd) -> Result<(), Failure> {
+    loop {
+        match read(entered, &mut [0]) {
+            Ok(0) => return Err(Failure::said(Step::Cgroup, "the outside is gone")),
+            Ok(_) => return Ok(()),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(Failure::new(Step::Cgroup, errno, "pipe")),
+        }
+    }
 }
 
 /// The walls that stand before the algorithm's process adds its own.
