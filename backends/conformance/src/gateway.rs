@@ -7,6 +7,7 @@ use brizo_backend::{
     Page, Phase, Result as BackendResult, Transition,
 };
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval};
@@ -148,9 +149,7 @@ impl Gateway {
     /// The pieces of a log.
     pub(crate) async fn chunks(&self, id: &JobId, options: LogOptions) -> Result<Vec<LogChunk>, Failure> {
         let stream = self.logs(id, &options).await?;
-        let chunks = tokio::time::timeout(self.patience, stream.collect::<Vec<_>>()).await;
-        let chunks =
-            chunks.map_err(|_| Failure::new(format!("the log did not end in {:?}: {options:?}", self.patience)))?;
+        let chunks = to_the_end(&format!("the log of {options:?}"), self.patience, stream).await?;
         let chunks = chunks.into_iter().collect::<BackendResult<Vec<_>>>()?;
         for chunk in &chunks {
             let right = options.stream.is_none_or(|stream| stream == chunk.stream);
@@ -171,6 +170,11 @@ impl Gateway {
         Ok(page.items.iter().map(|output| output.path.as_str().to_owned()).collect())
     }
 
+    /// All that `watch` yields, to its end.
+    pub(crate) async fn watched(&self, id: &JobId) -> Result<Vec<BackendResult<Job>>, Failure> {
+        to_the_end("watch", self.patience, self.watch(id)).await
+    }
+
     /// One output, or a range of it.
     pub(crate) async fn read(
         &self,
@@ -180,14 +184,15 @@ impl Gateway {
     ) -> Result<(Output, Vec<u8>), Failure> {
         let path = path.parse().map_err(|error| Failure::new(format!("{path}: {error}")))?;
         let stream = self.read_output(id, &path, range).await?;
+        let due = stream.range.end - stream.range.start;
         let mut bytes = Vec::new();
         let mut pieces = stream.stream;
         while let Some(piece) = pieces.next().await {
             let piece = piece?;
             ensure!(piece.len() <= 1 << 20, "a piece of {path} is of {} bytes", piece.len());
             bytes.extend_from_slice(&piece);
+            ensure!(bytes.len() as u64 <= due, "{due} bytes of {path} were promised and more came");
         }
-        let due = stream.range.end - stream.range.start;
         ensure!(bytes.len() as u64 == due, "{due} bytes of {path} were promised and {} came", bytes.len());
         Ok((stream.output, bytes))
     }
@@ -228,6 +233,30 @@ impl Drop for Gateway {
             driver.abort();
         }
     }
+}
+
+/// More pieces than any stream of a trial has.
+const MANY: usize = 10_000;
+
+/// Reads a stream to its end, which must come: a broken one may yield for ever, without pause.
+pub(crate) async fn to_the_end<T>(
+    what: &str,
+    patience: Duration,
+    mut stream: BoxStream<'static, T>,
+) -> Result<Vec<T>, Failure> {
+    let mut items = Vec::new();
+    let reading = async {
+        while items.len() < MANY
+            && let Some(item) = stream.next().await
+        {
+            items.push(item);
+            // So that the time limit has its turn.
+            tokio::task::yield_now().await;
+        }
+    };
+    let in_time = tokio::time::timeout(patience, reading).await.is_ok();
+    ensure!(in_time && items.len() < MANY, "{what} does not end: in {patience:?} it yielded {} times", items.len());
+    Ok(items)
 }
 
 /// Waits for a condition, with a limit.

@@ -1,11 +1,10 @@
 use std::time::Duration;
 
 use brizo_backend::{ErrorKind, Job, JobFilter, JobId, LogOptions, Page, Phase};
-use futures::StreamExt;
 
 use crate::bench::{Bench, tag};
 use crate::failure::{Verdict, ensure, refused};
-use crate::gateway::{eventually, sketch};
+use crate::gateway::{eventually, sketch, to_the_end};
 use crate::{Failure, Step};
 
 /// How long another gateway's write may take to be seen.
@@ -50,8 +49,7 @@ pub(super) async fn unknown(bench: &Bench) -> Verdict {
     refused!(gateway.outputs(&id, &page).await, NotFound, "outputs of an unknown id");
     refused!(gateway.read_output(&id, &here, None).await, NotFound, "read_output of an unknown id");
     refused!(gateway.read_output(&spec.id, &there, None).await, NotFound, "read_output of an unknown path");
-    let watched = tokio::time::timeout(place.patience, gateway.watch(&id).collect::<Vec<_>>()).await;
-    let watched = watched.map_err(|_| Failure::new("watch of an unknown id does not end"))?;
+    let watched = gateway.watched(&id).await?;
     ensure!(watched.len() == 1, "watch of an unknown id yields {} times", watched.len());
     refused!(&watched[0], NotFound, "watch of an unknown id");
     Ok(())
@@ -62,9 +60,8 @@ pub(super) async fn watch(bench: &Bench) -> Verdict {
     let gateway = place.gateway().await?;
     let spec = place.spec(vec![Step::Sleep(tag(), 600)]);
     let submitted = gateway.submit(&spec).await?;
-    let whole = tokio::time::timeout(place.patience, gateway.watch(&spec.id).collect::<Vec<_>>()).await;
-    let whole = whole.map_err(|_| Failure::new("watch does not end although the job should have"))?;
-    let jobs = whole.into_iter().collect::<brizo_backend::Result<Vec<Job>>>()?;
+    let jobs = gateway.watched(&spec.id).await?;
+    let jobs = jobs.into_iter().collect::<brizo_backend::Result<Vec<Job>>>()?;
     let Some(last) = jobs.last() else { return Err(Failure::new("watch yields nothing")) };
     ensure!(last.phase == Phase::Succeeded, "watch ended with {}", sketch(last));
     ensure!(jobs[0].created_at == submitted.created_at, "watch begins with another job");
@@ -74,7 +71,7 @@ pub(super) async fn watch(bench: &Bench) -> Verdict {
     }
     let seen = |phase| jobs.iter().any(|job| job.phase == phase);
     ensure!(seen(Phase::Running), "watch did not yield the job while it ran for 0.6 s");
-    let again: Vec<_> = gateway.watch(&spec.id).collect().await;
+    let again = gateway.watched(&spec.id).await?;
     ensure!(again.len() == 1, "watch of an ended job yields {} times", again.len());
     ensure!(again[0].as_ref().is_ok_and(|job| job == last), "watch of an ended job yields another job");
     Ok(())
@@ -85,12 +82,10 @@ pub(super) async fn watch_delete(bench: &Bench) -> Verdict {
     let gateway = place.gateway().await?;
     let spec = place.spec(vec![Step::Token, Step::Hold(tag())]);
     gateway.submit(&spec).await?;
-    let watching = tokio::spawn(gateway.watch(&spec.id).collect::<Vec<_>>());
+    let watching = tokio::spawn(to_the_end("watch", place.patience * 2, gateway.watch(&spec.id)));
     gateway.until_printed(&spec.id, "token").await?;
     gateway.delete(&spec.id).await?;
-    let watched = tokio::time::timeout(place.patience, watching).await;
-    let watched = watched.map_err(|_| Failure::new("watch does not end after delete"))?;
-    let watched = watched.map_err(|error| Failure::new(format!("watch panicked: {error}")))?;
+    let watched = watching.await.map_err(|error| Failure::new(format!("watch panicked: {error}")))??;
     let last = watched.last();
     let not_found = matches!(last, Some(Err(error)) if error.kind() == ErrorKind::NotFound);
     ensure!(not_found, "after delete watch ended with {last:?} in place of NotFound");

@@ -95,7 +95,7 @@ pub(super) async fn transitions(bench: &Bench) -> Verdict {
     ensure!(last.ended_at >= entered.last().map(|t| t.at), "ended_at is before the last transition");
     let listed = gateway.all(&JobFilter::default(), 10).await?;
     ensure!(listed == [last.clone()], "list shows another job than get");
-    let watched: Vec<_> = futures::StreamExt::collect(gateway.watch(&spec.id)).await;
+    let watched = gateway.watched(&spec.id).await?;
     let watched = watched.into_iter().collect::<brizo_backend::Result<Vec<_>>>()?;
     ensure!(watched.last() == Some(&last), "watch shows another job than get");
     Ok(())
