@@ -8,6 +8,7 @@ mod grants;
 mod jobs;
 mod keeper;
 mod legacy;
+mod serve;
 mod support;
 mod swagger;
 mod world;
@@ -25,6 +26,7 @@ fn all() -> Vec<Trial> {
         legacy::trials(),
         command_line::trials(),
         swagger::trials(),
+        serve::trials(),
     ];
     modules.into_iter().flatten().collect()
 }

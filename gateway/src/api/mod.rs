@@ -5,6 +5,7 @@
 
 mod audit;
 mod bearer;
+pub(crate) mod cut;
 mod document;
 mod frame;
 mod jobs;

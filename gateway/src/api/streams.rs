@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use poem::http::{HeaderMap, StatusCode, header};
-use poem::web::Data;
+use poem::web::{Data, RemoteAddr};
 use poem::{Body, Response};
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::registry::{MetaResponse, MetaSchema, MetaSchemaRef, Registry};
@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::bearer::{Bearer, BearerOrLink};
+use super::cut::cut_on_error;
 use super::document::Tag;
 use super::frame::RequestId;
 use super::links::Linked;
@@ -114,6 +115,7 @@ impl Streams {
         /// The link's signature.
         mac: Query<Option<String>>,
         request: Data<&RequestId>,
+        peer: &RemoteAddr,
         headers: &HeaderMap,
     ) -> Result<Written<LogAnswer>, Refusal<StreamRefusals>> {
         let id = self.0.opened_job(&bearer, &id.0, Linked::Log, expires.0, mac.0.as_deref()).await?;
@@ -151,7 +153,7 @@ impl Streams {
             let bytes = bytes.take_until(shutdown.cancelled_owned()).chain(broken);
             let mut response = Response::builder()
                 .content_type("text/plain; charset=utf-8")
-                .body(Body::from_bytes_stream(hold(bytes, place)));
+                .body(Body::from_bytes_stream(cut_on_error(hold(bytes, place), peer)));
             sse::unbuffered(&mut response);
             response
         };
