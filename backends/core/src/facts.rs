@@ -287,7 +287,7 @@ pub fn waiting_for_slot(spec: &JobSpec) -> Waiting {
     let seconds = i64::try_from(spec.deadlines.queue_s).unwrap_or(i64::MAX);
     Waiting {
         what: WaitingFor::Slot,
-        message: "Other jobs are before it.".to_owned(),
+        message: "It waits for its turn.".to_owned(),
         deadline: spec.created_at.checked_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX),
     }
 }
