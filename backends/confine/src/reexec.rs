@@ -15,7 +15,7 @@ use crate::report::{Report, say};
 use crate::spawn::{Request, Stdio, clone_into_here};
 use crate::{Error, Result, Sandbox, Wall, Walls, sys};
 
-/// The name (argv[0]) under which it is executed.
+/// The name (`argv[0]`) under which it is executed.
 const NAME: &str = "brizo-confine";
 
 /// What crosses the exec. This is the only place where walls are read from anything, and only this program writes it.
@@ -28,7 +28,7 @@ struct Crossing {
 }
 
 /// To be called first of all in `main` of every program that spawns sandboxes from several threads. Returns at once,
-/// unless this process is what [`spawn()`](crate::spawn) executed: then it never returns.
+/// unless this process is what [`spawn()`](crate::spawn()) executed: then it never returns.
 pub fn dispatch() {
     if std::env::args_os().next().is_some_and(|name| name == NAME) {
         let code = run();
