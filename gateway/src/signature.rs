@@ -1,5 +1,8 @@
 //! Whose key made a signature, for what this gateway accepts of signatures everywhere.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex};
+
 use alloy_primitives::{Address, B256, Signature, U256, uint};
 
 /// Half the order of secp256k1: an s above it is the mirror image of a signature, which alloy would normalise silently.
@@ -65,8 +68,30 @@ pub fn recover(signature: &str, hash: &B256, rule: VRule) -> Result<Address, Sig
     if r.is_zero() || s.is_zero() {
         return Err(SignatureError::NoKey);
     }
-    Signature::new(r, s, parity).recover_address_from_prehash(hash).map_err(|_| SignatureError::NoKey)
+    let mut question = [0_u8; 97];
+    question[..64].copy_from_slice(&bytes[..64]);
+    question[64] = u8::from(parity);
+    question[65..].copy_from_slice(hash.as_slice());
+    // A panic elsewhere can't leave half an answer here.
+    let answers = || ANSWERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(address) = answers().get(&question) {
+        return Ok(*address);
+    }
+    let address = Signature::new(r, s, parity).recover_address_from_prehash(hash).map_err(|_| SignatureError::NoKey)?;
+    let mut answers = answers();
+    if answers.len() >= MOST_ANSWERS {
+        answers.clear();
+    }
+    answers.insert(question, address);
+    Ok(address)
 }
+
+/// How many answers are kept; some 600 KiB.
+const MOST_ANSWERS: usize = 4_096;
+
+/// What the curve has answered lately. Recovery depends on nothing but its question, so an answer never grows wrong; it is
+/// the dearest step of a request, and clients send one bearer with many.
+static ANSWERS: LazyLock<Mutex<HashMap<[u8; 97], Address>>> = LazyLock::new(Mutex::default);
 
 #[cfg(test)]
 mod tests {

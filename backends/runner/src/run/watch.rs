@@ -161,7 +161,8 @@ fn over(disk_bytes: u64, files: u64, written: Written, log_bytes: u64) -> Option
 fn late(child: &mut Child, spec: &RunSpec, written: Written, memory_hard: bool) -> Option<EndedFor> {
     let failed = !matches!(child.try_wait(), Ok(Some(End { exit: brizo_confine::Exit::Code(0), .. })));
     let limits = &spec.limits;
-    if failed && memory_hard && child.usage().oom_kills > 0 {
+    // Whatever its exit code: the last of a pipe may well succeed with what the one that was ended had written.
+    if memory_hard && child.usage().oom_kills > 0 {
         return Some(EndedFor::Memory(limits.memory_bytes));
     }
     if failed && written.largest >= limits.disk_bytes {
