@@ -48,6 +48,7 @@ fn main() -> ExitCode {
 }
 
 async fn measure() -> Result<Vec<Row>> {
+    let named: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let mut rows = Vec::new();
     for (name, part) in [
         ("submit", Box::pin(submit::rows()) as std::pin::Pin<Box<dyn Future<Output = Result<Vec<Row>>>>>),
@@ -56,8 +57,10 @@ async fn measure() -> Result<Vec<Row>> {
         ("listing", Box::pin(listing::rows())),
         ("memory", Box::pin(memory::rows())),
     ] {
-        eprintln!("measuring {name}");
-        rows.extend(part.await?);
+        if named.is_empty() || named.iter().any(|wanted| wanted == name) {
+            eprintln!("measuring {name}");
+            rows.extend(part.await?);
+        }
     }
     Ok(rows)
 }

@@ -3,6 +3,7 @@
 use std::fs::{File, read_dir};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
 
 use nix::fcntl::OFlag;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -110,6 +111,7 @@ fn clone_into(request: Request<'_>) -> Result<libc::pid_t> {
                 sandbox,
                 program,
                 entered,
+                cgroup: &cgroup.own_entries(),
                 cgroup_walls: &cgroup.walls(),
                 stdio: [stdin.as_raw_fd(), stdout.as_raw_fd(), stderr.as_raw_fd()],
                 status,
@@ -127,13 +129,14 @@ fn go_on(entering: &OwnedFd) -> Result<(), Failure> {
     write(entering, &[1]).map(drop).map_err(|errno| Failure::new(Step::Cgroup, errno, "pipe"))
 }
 
-/// Puts the process into the cgroups of its sandbox.
+/// Puts the process into those cgroups of its sandbox that it does not enter itself.
 fn enter_cgroups(pid: libc::pid_t, cgroup: &Cgroup) -> Result<(), Failure> {
-    for file in cgroup.entries() {
-        let failure = |error: io::Error| Failure::io(Step::Cgroup, &error, file.display().to_string());
-        std::fs::write(&file, pid.to_string()).map_err(failure)?;
-    }
-    Ok(())
+    cgroup.entries().iter().try_for_each(|file| enter_cgroup(file, &pid.to_string()))
+}
+
+/// Puts a process, or 0 for the calling one, into one.
+pub(crate) fn enter_cgroup(file: &Path, pid: &str) -> Result<(), Failure> {
+    std::fs::write(file, pid).map_err(|error| Failure::io(Step::Cgroup, &error, file.display().to_string()))
 }
 
 /// [`clone_into`] for the process that [`reexec`] executed.

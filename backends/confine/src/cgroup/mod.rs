@@ -66,9 +66,19 @@ impl Cgroup {
         cgroup
     }
 
-    /// Files into which a process writes "0" to enter.
+    /// Files into which a process of one thread writes "0" to enter, itself. Version 1 has a file for threads, and there
+    /// the kernel need not wait until all its processors have seen the change, which takes milliseconds.
+    pub(crate) fn own_entries(&self) -> Vec<PathBuf> {
+        self.folders_of(Version::One).map(|path| path.join("tasks")).collect()
+    }
+
+    /// Files into which somebody writes its pid, while it does something else: version 2 moves whole processes.
     pub(crate) fn entries(&self) -> Vec<PathBuf> {
-        self.folders.iter().map(|folder| folder.path.join("cgroup.procs")).collect()
+        self.folders_of(Version::Two).map(|path| path.join("cgroup.procs")).collect()
+    }
+
+    fn folders_of(&self, version: Version) -> impl Iterator<Item = &Path> {
+        self.folders.iter().filter(move |folder| folder.version == version).map(|folder| &*folder.path)
     }
 
     pub(crate) fn walls(&self) -> Vec<WallReport> {

@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io::{IoSlice, Write as _};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -20,6 +21,7 @@ use nix::unistd::{ForkResult, Gid, Uid, fork, pipe2, read};
 
 use crate::error::{Failure, Step};
 use crate::report::{Report, say};
+use crate::spawn::enter_cgroup;
 use crate::{Identity, Network, Sandbox, Wall, WallReport, identity, root, sys};
 
 /// What the algorithm's process does once the walls stand.
@@ -35,7 +37,9 @@ pub(crate) enum Program {
 pub(crate) struct Given<'a> {
     pub(crate) sandbox: &'a Sandbox,
     pub(crate) program: Program,
-    /// Says a byte once this process is in its cgroups.
+    /// What it writes to, to enter its cgroups.
+    pub(crate) cgroup: &'a [PathBuf],
+    /// Says a byte once this process is in the other ones.
     pub(crate) entered: OwnedFd,
     /// Walls of cgroups that stand once they are entered.
     pub(crate) cgroup_walls: &'a [WallReport],
@@ -108,6 +112,7 @@ fn build(given: &Given<'_>, (uid, gid): (u32, u32)) -> Result<Ready, Failure> {
     // Kernels without keys have nothing to leave.
     let _ = sys::leave_keyring();
     let oom = OomScore::take()?;
+    given.cgroup.iter().try_for_each(|file| enter_cgroup(file, "0"))?;
     root::build(sandbox, uid, gid)?;
     show_memory_folders(sandbox, &given.control)?;
     wait_for_cgroups(&given.entered)?;
